@@ -1,0 +1,1 @@
+"""Real nodes and real storage on one machine, to try everything and to test it."""
