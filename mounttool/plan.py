@@ -1,0 +1,346 @@
+"""A plan: the states that a node shall be in, as frozen data.
+
+Steps say what shall be so, never how; `mounttool.render` alone turns them into shell. Checks say what must be
+observable afterwards; `mounttool.verify` alone looks. A plan can be printed, compared, hashed and kept as a file.
+Paths are absolute paths on the node, modes are four octal digits, times are seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mounttool.secrets import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Base of every state. ``title`` is how people see it; ``kind`` is its name in scripts and results."""
+
+    @property
+    def kind(self) -> str:
+        """The class's name in lower case."""
+        return type(self).__name__.lower()
+
+    @property
+    def title(self) -> str:
+        """One line for people."""
+        return self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Package(Step):
+    """Distribution packages that shall be installed. Their removal is left to the administrator.
+
+    ``provides`` is a command whose presence is proof enough, so that a node whose image brought it another way is
+    left alone; empty: ask the package database.
+    """
+
+    names: tuple[str, ...]
+    provides: str = ""
+
+    @property
+    def title(self) -> str:
+        """The packages' names."""
+        return f"package {' '.join(self.names)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Step):
+    """A program out of a pinned release archive (.tar.gz), or as a bare file, verified by SHA-256 before use.
+
+    ``url`` may be http, https or ``file:///path`` on the node. ``member`` is the archive's member; empty: the download
+    is the program itself.
+    """
+
+    path: str
+    url: str
+    sha256: str
+    member: str = ""
+
+    @property
+    def title(self) -> str:
+        """The installed program."""
+        return f"program {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Directory(Step):
+    """A directory with owner and mode.
+
+    ``inside`` names the mount that must be there first, so that it is never made on the disk below by accident; such a
+    directory is data and stays when the mount is taken away.
+    """
+
+    path: str
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0755"
+    inside: str = ""
+
+    @property
+    def title(self) -> str:
+        """The path."""
+        return f"directory {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class MountPoint(Step):
+    """The bare directory under a mount, immutable where the file system can, so that nothing fills the root disk."""
+
+    path: str
+
+    @property
+    def title(self) -> str:
+        """The path."""
+        return f"mount point {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class File(Step):
+    """A file with exactly this content. ``restarts`` names units that must be restarted when it changes."""
+
+    path: str
+    content: str
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0644"
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The path."""
+        return f"file {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment(Step):
+    """A root-only (0600) environment file for units: the one place on a node where a secret may lie.
+
+    Values given as `Secret` are revealed only when the script is rendered for delivery.
+    """
+
+    path: str
+    values: Mapping[str, str | Secret]
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The path."""
+        return f"environment {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit(Step):
+    """A systemd unit with exactly this content, enabled, started, and running with this very content.
+
+    ``mount_point`` names the mount that it provides: while files are open there it is neither restarted nor stopped.
+    ``wait_s`` bounds how long a start may take.
+    """
+
+    name: str
+    content: str
+    mount_point: str = ""
+    wait_s: int = 90
+
+    @property
+    def title(self) -> str:
+        """The unit's name."""
+        return f"unit {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class DropIn(Step):
+    """A drop-in for a unit that somebody else owns. It takes effect when that unit is next started."""
+
+    unit: str
+    name: str
+    content: str
+
+    @property
+    def title(self) -> str:
+        """The unit and the drop-in's name."""
+        return f"drop-in {self.unit}.d/{self.name}.conf"
+
+
+@dataclass(frozen=True, slots=True)
+class Symlink(Step):
+    """A symbolic link. What stands in its way is somebody's data: refused, or kept aside when adopting is asked for."""
+
+    path: str
+    target: str
+
+    @property
+    def title(self) -> str:
+        """Path and target."""
+        return f"link {self.path} -> {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ensure(Step):
+    """A state that only one backend knows: POSIX sh that tests it, and POSIX sh that brings it about.
+
+    Both run with ``environment`` set; values given as secrets reach the node on the script's standard input only.
+    ``hint`` is what to try when the action fails.
+    """
+
+    what: str
+    test: str
+    action: str
+    environment: Mapping[str, str | Secret] = field(default_factory=dict)
+    hint: str = ""
+
+    @property
+    def title(self) -> str:
+        """What shall be so."""
+        return self.what
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Base of what must be observable on the node after the plan was applied."""
+
+    @property
+    def kind(self) -> str:
+        """The class's name in lower case."""
+        return type(self).__name__.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted(Check):
+    """Exactly one mount is at ``mount_point``, of this type and source, as /proc/self/mountinfo spells them.
+
+    ``root_inode`` is what the root of the file system must have (JuiceFS: 1); 0: any. ``read_only`` mounts are expected
+    to be so.
+    """
+
+    mount_point: str
+    fstype: str
+    source: str
+    root_inode: int = 0
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Running(Check):
+    """The unit is enabled and active."""
+
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered(Check):
+    """systemd starts ``consumer`` after ``gate`` and not without it."""
+
+    gate: str
+    consumer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Linked(Check):
+    """``path`` is a symbolic link to ``target``, and the target is there."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owned(Check):
+    """The directory has this owner, group and mode."""
+
+    path: str
+    owner: str
+    group: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Writable(Check):
+    """``user`` can write, fsync, read back and remove a canary in ``path``."""
+
+    path: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class FreeSpace(Check):
+    """The file system at ``path`` has at least this much space for ordinary users."""
+
+    path: str
+    at_least_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A cache between an application and the storage, which a cold read must empty: ``page`` or a ``directory``."""
+
+    kind: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that one mount needs on one node.
+
+    ``data_path`` is where its user writes: the link when there is one. ``settings`` are the options in effect, kept
+    beside measurements. ``secrets`` lists every secret of the plan, for those who must look for leaks.
+    """
+
+    name: str
+    backend: str
+    mount_point: str
+    data_path: str
+    steps: tuple[Step, ...]
+    checks: tuple[Check, ...] = ()
+    caches: tuple[Cache, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret that a step refers to, in order, once."""
+        found: dict[Secret, None] = {}
+        for step in self.steps:
+            values: Mapping[str, str | Secret] = {}
+            if isinstance(step, Environment):
+                values = step.values
+            elif isinstance(step, Ensure):
+                values = step.environment
+            found.update(dict.fromkeys(value for value in values.values() if isinstance(value, Secret)))
+        return tuple(found)
+
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits that change when any step or check does. Secrets count by their reference only."""
+        return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def document(self) -> dict[str, object]:
+        """Return the plan as plain data for JSON; secrets appear as their references."""
+        return {
+            "name": self.name,
+            "backend": self.backend,
+            "mount_point": self.mount_point,
+            "data_path": self.data_path,
+            "steps": [{"kind": step.kind, **_plain(step)} for step in self.steps],
+            "checks": [{"kind": check.kind, **_plain(check)} for check in self.checks],
+            "caches": [_plain(cache) for cache in self.caches],
+            "settings": dict(self.settings),
+            "warnings": list(self.warnings),
+        }
+
+
+def _plain(item: Step | Check | Cache) -> dict[str, object]:
+    return {part.name: _value(getattr(item, part.name)) for part in dataclasses.fields(item)}
+
+
+def _value(value: object) -> object:
+    if isinstance(value, Secret):
+        return {"secret": value.reference}
+    if isinstance(value, Mapping):
+        return {str(key): _value(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [_value(part) for part in value]
+    return value

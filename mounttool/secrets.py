@@ -1,0 +1,64 @@
+"""A secret is a type: it prints as ``****`` and is read from where it is kept as late as possible.
+
+The configuration holds references, never values: ``env:NAME`` for an environment variable of the machine that runs
+mounttool, ``file:PATH`` for a file there (one trailing newline is dropped).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from mounttool.errors import SecretError
+
+HIDDEN = "****"
+
+
+class Secret:
+    """A password or key, known by its reference.
+
+    Two secrets are equal when their references are. ``repr`` and ``str`` give ``****``; pickling is refused, so that
+    no cache or log can hold one by accident.
+    """
+
+    __slots__ = ("reference",)
+
+    def __init__(self, reference: str) -> None:
+        scheme, _, rest = reference.partition(":")
+        if scheme not in {"env", "file"} or not rest:
+            # The value is not shown: people paste the password itself here.
+            raise SecretError("a secret is given as a reference: env:NAME or file:PATH")
+        self.reference = reference
+
+    def reveal(self) -> str:
+        """Return the value itself, read now.
+
+        Raises:
+            SecretError: the variable is not set, the file cannot be read, or it is empty.
+
+        """
+        scheme, _, rest = self.reference.partition(":")
+        if scheme == "env":
+            value = os.environ.get(rest, "")
+        else:
+            try:
+                value = Path(rest).expanduser().read_text(encoding="utf-8").removesuffix("\n")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "not UTF-8 text"
+                raise SecretError(f"{self.reference}: {reason}") from None
+        if not value:
+            raise SecretError(f"{self.reference}: empty or not set")
+        return value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reference == self.reference
+
+    def __hash__(self) -> int:
+        return hash(self.reference)
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")
