@@ -39,8 +39,8 @@ class Package(Step):
     left alone; empty: ask the package database.
     """
 
+    provides: str
     names: tuple[str, ...]
-    provides: str = ""
 
     @property
     def title(self) -> str:
@@ -60,6 +60,7 @@ class Release(Step):
     url: str
     sha256: str
     member: str = ""
+    restarts: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -89,9 +90,15 @@ class Directory(Step):
 
 @dataclass(frozen=True, slots=True)
 class MountPoint(Step):
-    """The bare directory under a mount, immutable where the file system can, so that nothing fills the root disk."""
+    """The bare directory under a mount, immutable where the file system can, so that nothing fills the root disk.
+
+    Another file system there than ``fstype`` from ``source`` is refused, unless ``unit`` itself put it there.
+    """
 
     path: str
+    fstype: str
+    source: str
+    unit: str
 
     @property
     def title(self) -> str:
@@ -114,6 +121,19 @@ class File(Step):
     def title(self) -> str:
         """The path."""
         return f"file {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Program(Step):
+    """A script of mounttool's own that units of several mounts call; it goes with the last of them."""
+
+    path: str
+    content: str
+
+    @property
+    def title(self) -> str:
+        """The path."""
+        return f"program {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +200,25 @@ class Symlink(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class Reachable(Step):
+    """A TCP endpoint answers the node within 5 seconds; when it does not, the message says which."""
+
+    what: str
+    host: str
+    port: int
+
+    @property
+    def title(self) -> str:
+        """What is where."""
+        return f"{self.what} answers at {self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class Ensure(Step):
     """A state that only one backend knows: POSIX sh that tests it, and POSIX sh that brings it about.
 
     Both run with ``environment`` set; values given as secrets reach the node on the script's standard input only.
-    ``hint`` is what to try when the action fails.
+    ``hint`` is what to try when the action fails; ``library`` are functions that both may call.
     """
 
     what: str
@@ -192,6 +226,7 @@ class Ensure(Step):
     action: str
     environment: Mapping[str, str | Secret] = field(default_factory=dict)
     hint: str = ""
+    library: str = ""
 
     @property
     def title(self) -> str:
@@ -286,7 +321,8 @@ class Plan:
     """All that one mount needs on one node.
 
     ``data_path`` is where its user writes: the link when there is one. ``settings`` are the options in effect, kept
-    beside measurements. ``secrets`` lists every secret of the plan, for those who must look for leaks.
+    beside measurements. ``hints`` tell by a regular expression what a failed step's last lines mean to the user.
+    ``secrets`` lists every secret of the plan, for those who must look for leaks.
     """
 
     name: str
@@ -298,6 +334,7 @@ class Plan:
     caches: tuple[Cache, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

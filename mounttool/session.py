@@ -30,7 +30,8 @@ class Session(Protocol):
         returned, not raised.
 
         Raises:
-            HostError: the node cannot be reached, or ``timeout_s`` (default: what is left of the host's deadline) is over.
+            HostError: the node cannot be reached, or it took longer than ``timeout_s`` (default: what is left of the
+                host's deadline).
 
         """
         ...

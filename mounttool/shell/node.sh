@@ -1,0 +1,181 @@
+#!/bin/sh
+# What a node needs after mounttool has gone: units call it to wait for a mount, to clear away a dead one and to let
+# consumers start; mounttool itself calls it to look. It never hangs on storage: whatever could is run as a child that
+# is left behind when its time is over.
+#
+#   node probe     MOUNT_POINT FSTYPE SOURCE ROOT_INODE READ_ONLY    prints one verdict and a detail, 0 when it is ok
+#   node wait      SECONDS PID MOUNT_POINT FSTYPE SOURCE ROOT_INODE READ_ONLY
+#   node heal      MOUNT_POINT                                       lazily unmounts what is dead
+#   node busy      MOUNT_POINT                                       prints the processes using it, 0 when there are any
+#   node release   GATE CONSUMER...                                  starts what waited in vain for this mount
+#
+# SOURCE may be empty: any. ROOT_INODE 0: any. PID 0: none to watch. READ_ONLY: 1 when the mount is meant to be so.
+# POSIX sh; equal under dash, bash and busybox.
+export LC_ALL=C
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
+
+# A path as mountinfo spells it.
+as_in_mountinfo() {
+    printf '%s\n' "$1" | sed 's/\\/\\134/g; s/ /\\040/g; s/	/\\011/g'
+}
+
+# All mounts exactly at $1, the top one last: ID MAJOR:MINOR FSTYPE SOURCE ro|rw
+mounts_at() {
+    at=$(as_in_mountinfo "$1") awk '$5 == ENVIRON["at"] {
+        for (i = 7; $i != "-"; i++);
+        writable = ($6 ~ /(^|,)ro(,|$)/ || $(i + 3) ~ /(^|,)ro(,|$)/) ? "ro" : "rw"
+        print $1, $3, $(i + 1), $(i + 2), writable
+    }' /proc/self/mountinfo
+}
+
+# Run a command for at most $1 seconds: its output and status, or status 124. A child that cannot even be killed (a hard
+# NFS mount on an old kernel) is left behind, which timeout(1) would not do.
+bounded() {
+    limit=$1
+    shift
+    scratch=$(mktemp "${TMPDIR:-/run}/mounttool.XXXXXX" 2>/dev/null || mktemp) || return 1
+    { "$@" >"$scratch" 2>&1; echo $? >>"$scratch"; } &
+    child=$!
+    turns=0
+    while kill -0 "$child" 2>/dev/null; do
+        turns=$((turns + 1))
+        if [ "$turns" -gt $((limit * 20)) ]; then
+            kill -KILL "$child" 2>/dev/null
+            rm -f "$scratch"
+            return 124
+        fi
+        sleep 0.05
+    done
+    sed '$d' "$scratch"
+    status=$(sed -n '$p' "$scratch")
+    rm -f "$scratch"
+    return "${status:-1}"
+}
+
+probe() {
+    read_only=$5
+    found=$(mounts_at "$1")
+    if [ -z "$found" ]; then
+        echo "absent nothing is mounted at $1"
+        return 1
+    fi
+    # shellcheck disable=SC2046 # five words without spaces: mountinfo escapes them
+    set -- "$1" "$2" "$(as_in_mountinfo "$3")" "$4" "$5" $(printf '%s\n' "$found" | sed -n '$p')
+    if [ "$8" != "$2" ] || { [ -n "$3" ] && [ "$9" != "$3" ]; }; then
+        echo "wrong-source $8 from $9 is mounted, not $2 from $3"
+        return 1
+    fi
+    answer=$(bounded 5 stat -c %i "$1")
+    case $? in
+        0) ;;
+        124)
+            echo "hung no answer within 5 s"
+            return 1
+            ;;
+        *)
+            echo "dead ${answer##*: }"
+            return 1
+            ;;
+    esac
+    if [ "$4" != 0 ] && [ "$answer" != "$4" ]; then
+        echo "wrong-source the root has inode $answer, not $4"
+        return 1
+    fi
+    if [ "$(printf '%s\n' "$found" | wc -l)" -gt 1 ]; then
+        echo "stacked $(printf '%s\n' "$found" | wc -l) mounts on each other: $(printf '%s\n' "$found" | awk '{printf "%s%s", sep, $4; sep = ", "}')"
+        return 1
+    fi
+    shift 9
+    if [ "$1" = ro ] && [ "$read_only" != 1 ]; then
+        echo "read-only mounted read-only"
+        return 1
+    fi
+    echo "ok"
+}
+
+wait_until_mounted() {
+    limit=$1 watched=$2
+    shift 2
+    end=$(($(date +%s) + limit))
+    while ! verdict=$(probe "$@"); do
+        if [ "$watched" != 0 ] && ! kill -0 "$watched" 2>/dev/null; then
+            echo "$1: the daemon is gone while waiting: $verdict" >&2
+            return 1
+        fi
+        if [ "$(date +%s)" -ge "$end" ]; then
+            echo "$1: not mounted after $limit s: $verdict" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# Only what is dead goes: a lazy unmount of a mount that works would hide what others still write to.
+heal() {
+    layers=$(mounts_at "$1" | wc -l)
+    while [ "$layers" -gt 0 ]; do
+        answer=$(bounded 5 stat -c %i "$1") && return 0
+        case $answer in
+            *"not connected"* | *"tale file handle"* | *"nput/output error"* | *"No such device"* | *"Host is down"*)
+                echo "$1: ${answer##*: }: lazily unmounting it" >&2
+                umount -l "$1" || return 1
+                ;;
+            *) return 0 ;;
+        esac
+        layers=$((layers - 1))
+    done
+}
+
+# The mount's own numbers say who uses it, also in containers with mount tables of their own; no path on it is touched.
+busy() {
+    device=$(mounts_at "$1" | sed -n '$s/^[^ ]* \([^ ]*\) .*/\1/p')
+    [ -n "$device" ] || return 1
+    major=${device%:*} minor=${device#*:}
+    ids=$(cat /proc/[0-9]*/mountinfo 2>/dev/null | device=$device awk '$3 == ENVIRON["device"] && !seen[$1]++ {printf "%s%s", sep, $1; sep = "|"}')
+    in_maps=$(printf '%02x:%02x ' "$major" "$minor")
+    users=$({
+        grep -lE "^mnt_id:[[:space:]]+($ids)\$" /proc/[0-9]*/fdinfo/* 2>/dev/null
+        grep -lF " $in_maps" /proc/[0-9]*/maps 2>/dev/null
+        for entry in /proc/[0-9]*/cwd /proc/[0-9]*/root; do
+            case $(readlink "$entry" 2>/dev/null)/ in "$1"/*) echo "$entry" ;; esac
+        done
+    } | awk -F/ '!seen[$3]++ {print $3}')
+    for user in $users; do
+        [ "$user" = "$$" ] && continue
+        # Programs such as the mount's own daemon hold its root, but none of its files, so they do not appear here.
+        printf '%s %s\n' "$user" "$(tr '\000' ' ' <"/proc/$user/cmdline" 2>/dev/null | cut -c1-60)"
+    done | grep . || return 1
+}
+
+# A consumer that gave up while the storage was away starts when it is back. One that an operator stopped stays stopped:
+# its gate is still open then.
+release() {
+    gate=$1
+    shift
+    systemctl -q is-active "$gate" && return 0
+    systemctl --no-block start "$gate"
+    for consumer; do
+        if systemctl -q is-enabled "$consumer" 2>/dev/null; then systemctl --no-block start "$consumer"; fi
+    done
+}
+
+case ${1-} in
+    probe)
+        shift
+        probe "$@"
+        ;;
+    wait)
+        shift
+        wait_until_mounted "$@"
+        ;;
+    heal) heal "$2" ;;
+    busy) busy "$2" ;;
+    release)
+        shift
+        release "$@"
+        ;;
+    *)
+        echo "usage: node probe|wait|heal|busy|release ..." >&2
+        exit 2
+        ;;
+esac
