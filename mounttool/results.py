@@ -117,9 +117,7 @@ def comparable(frame: pd.DataFrame, *, allow: Sequence[str] = ()) -> None:
     """
     for name in allow:
         if name not in COMPARED_WITHIN:
-            raise ResultsError(
-                f"rows may not be told to differ in {name!r}: expected one of {', '.join(COMPARED_WITHIN)}"
-            )
+            raise ResultsError(f"{name!r} cannot be allowed to differ: expected one of {', '.join(COMPARED_WITHIN)}")
     # A rank that failed moved fewer bytes: that is a finding about it, not another workload.
     valid = frame[frame["valid"]]
     for name in COMPARED_WITHIN:
@@ -128,6 +126,10 @@ def comparable(frame: pd.DataFrame, *, allow: Sequence[str] = ()) -> None:
             raise ResultsError(
                 f"rows differ in {name}: {', '.join(found)}", hint=f"choose rows that agree, or allow {name} to differ"
             )
+    # One name for two ways to mount would mix them into one figure.
+    for target, rows in valid.groupby("target"):
+        if len(found := sorted(rows["mount_opts_hash"].unique())) > 1:
+            raise ResultsError(f"rows of {target} were measured with different plans: {', '.join(found)}")
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

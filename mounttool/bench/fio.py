@@ -1,0 +1,158 @@
+"""Read what fio prints with ``--output-format=json`` or ``json+``.
+
+Both shapes are read: a plain run (``jobs``) and a client/server run (``client_stats``, text before the JSON, an
+``All clients`` row without percentiles). Times are in nanoseconds except where a name says otherwise; source:
+fio 3.33 and 3.39, json_output in stat.c and client.c.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mounttool.errors import ResultsError
+
+Direction = Literal["read", "write"]
+
+# fio writes this row itself, as a sum over the others: counting it would count every byte twice.
+_SUMMARY_ROW = "All clients"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Completion latencies of one job: how long each read or write call took, without any fsync.
+
+    ``percentiles_ns`` maps a percentage such as 99.0 to nanoseconds. ``bins`` maps a latency in nanoseconds to how
+    many calls had it; only json+ has it.
+    """
+
+    max_ns: int
+    count: int
+    percentiles_ns: Mapping[float, int]
+    bins: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What one job read or wrote.
+
+    ``runtime_ms`` includes the opening, the calls and an ``end_fsync``, and excludes ``close()``.
+    """
+
+    io_bytes: int
+    runtime_ms: int
+    short_ios: int
+    latency: Latency
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job, which is one rank. ``error`` is an errno, 0 when all went well.
+
+    ``start_ms`` is the Unix time at which the job itself started, in milliseconds; None before fio 3.36 or so.
+    ``hostname`` is empty outside of client/server runs.
+    """
+
+    name: str
+    error: int
+    start_ms: int | None
+    hostname: str
+    read: Transfer
+    write: Transfer
+
+    def transfer(self, direction: Direction) -> Transfer:
+        """Return one direction's numbers."""
+        return self.read if direction == "read" else self.write
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One run of fio. ``version`` is as fio spells it, such as ``fio-3.39``; ``jobs`` are in the order of ranks."""
+
+    version: str
+    jobs: tuple[Job, ...]
+
+
+def parse(text: str) -> Output:
+    """Return what one run of fio printed. Text before the JSON is skipped: fio puts its warnings there.
+
+    Raises:
+        ResultsError: there is no JSON of fio in it.
+
+    """
+    document = _document(text)
+    try:
+        rows = document["client_stats"] if "client_stats" in document else document["jobs"]
+        return Output(
+            version=str(document["fio version"]),
+            jobs=tuple(_job(row) for row in rows if row["jobname"] != _SUMMARY_ROW),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultsError(f"fio's output is not as expected: {error!r}") from error
+
+
+def merge_bins(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """Return the histogram of all calls together: the only right way to percentiles of several jobs."""
+    merged: Counter[int] = Counter()
+    for bins in histograms:
+        merged.update(bins)
+    return dict(sorted(merged.items()))
+
+
+def percentile_of_bins(bins: Mapping[int, int], percent: float) -> int:
+    """Return the smallest latency in ns that at least ``percent`` of the calls did not exceed.
+
+    Raises:
+        ResultsError: there are no calls in it, or ``percent`` is not above 0 and at most 100.
+
+    """
+    calls = sum(bins.values())
+    if calls == 0 or not 0 < percent <= 100:
+        raise ResultsError(f"no percentile {percent:g} of {calls} calls: expected calls and a percentage in (0, 100]")
+    latencies = sorted(bins)
+    reached = itertools.accumulate(bins[latency] for latency in latencies)
+    wanted = math.ceil(calls * percent / 100)
+    return next(latency for latency, count in zip(latencies, reached, strict=True) if count >= wanted)
+
+
+def _document(text: str) -> dict[str, Any]:
+    # The JSON of fio begins with a brace on a line of its own; a warning before it may hold braces.
+    for start in (at for at in range(len(text)) if text.startswith("{\n", at) and (at == 0 or text[at - 1] == "\n")):
+        try:
+            document, _ = json.JSONDecoder().raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            raise ResultsError(f"fio's JSON breaks off or is damaged: {error}") from error
+        return dict(document)
+    last = text.strip().splitlines()[-1:] or ["nothing"]
+    raise ResultsError(f"no JSON in fio's output; its last line: {last[0]}")
+
+
+def _job(row: Mapping[str, Any]) -> Job:
+    return Job(
+        name=str(row["jobname"]),
+        error=int(row["error"]),
+        start_ms=int(row["job_start"]) if "job_start" in row else None,
+        hostname=str(row.get("hostname", "")),
+        read=_transfer(row["read"]),
+        write=_transfer(row["write"]),
+    )
+
+
+def _transfer(row: Mapping[str, Any]) -> Transfer:
+    latency = row["clat_ns"]
+    return Transfer(
+        io_bytes=int(row["io_bytes"]),
+        runtime_ms=int(row["runtime"]),
+        short_ios=int(row["short_ios"]),
+        latency=Latency(
+            max_ns=int(latency["max"]),
+            count=int(latency["N"]),
+            percentiles_ns={float(key): int(value) for key, value in latency.get("percentile", {}).items()},
+            bins={int(key): int(value) for key, value in latency.get("bins", {}).items()},
+        ),
+    )
