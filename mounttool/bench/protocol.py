@@ -31,7 +31,7 @@ class RunSummary:
     rows: tuple[Row, ...]
 
 
-def run(  # noqa: PLR0913 - what defines a run is named at the call, once
+def run(
     targets: Sequence[Target],
     nodes: Sequence[Session],
     *,

@@ -1,0 +1,1 @@
+"""What the rows say: pure functions of rows, rebuilt at any time."""
