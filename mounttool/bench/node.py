@@ -227,7 +227,6 @@ class Workplace:
 def _output(session: Session, step: str, script: str, timeout_s: float) -> str:
     done = session.run(script, timeout_s=timeout_s)
     if done.returncode != 0:
-        # fio tells a job's errors on standard output before its JSON, and those of its options on standard error.
-        told = [line for line in done.stdout.splitlines() if line.startswith("fio: ")] + done.stderr.splitlines()
-        raise StepError(session.host, step, step, tuple(told[-10:]) or (f"exit status {done.returncode}",))
+        told = tuple(done.stderr.splitlines()[-10:]) or (f"exit status {done.returncode}",)
+        raise StepError(session.host, step, step, told)
     return done.stdout

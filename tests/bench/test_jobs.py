@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import mounttool
+from mounttool.bench import jobs
+from mounttool.errors import ResultsError
+
+
+def options(name: str) -> dict[str, str]:
+    pairs = (line.split("=", 1) for line in jobs.job(name).splitlines() if re.match(r"[a-z_]+=", line))
+    return dict(pairs)
+
+
+def test_write_commits_and_makes_its_file_inside_the_timed_part() -> None:
+    write = options(jobs.WRITE)
+
+    assert (write["end_fsync"], write["create_on_open"], write["fallocate"], write["nrfiles"]) == (
+        "1",
+        "1",
+        "none",
+        "1",
+    )
+
+
+def test_restore_reads_what_write_wrote() -> None:
+    write, restore = options(jobs.WRITE), options(jobs.RESTORE)
+
+    for option in ("filename_format", "directory", "size", "numjobs", "bs", "ioengine", "direct", "nrfiles"):
+        assert write[option] == restore[option]
+    assert jobs.rank_file(3) == write["filename_format"].replace("$jobnum", "3")
+    assert (restore["allow_file_create"], restore["invalidate"]) == ("0", "1")
+
+
+@pytest.mark.parametrize("name", [jobs.WRITE, jobs.RESTORE])
+def test_rows_carry_the_block_size_of_the_job(name: str) -> None:
+    assert options(name)["bs"] == f"{jobs.BLOCK_SIZE_BYTES // 2**20}M"
+
+
+@pytest.mark.parametrize("name", [jobs.WRITE, jobs.RESTORE])
+def test_every_option_is_explained_or_plain(name: str) -> None:
+    lines = jobs.job(name).splitlines()
+    bare = [
+        line for before, line in itertools.pairwise(lines) if re.match(r"[a-z_]+=", line) and not before.startswith(";")
+    ]
+
+    assert {line.split("=")[0] for line in bare} <= {"rw", "bs", "directory", "nrfiles", "numjobs"}
+
+
+def test_an_installed_package_brings_its_jobs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # as the wheel is laid out: benchmarks inside the package, no checkout around it
+    package = tmp_path / "mounttool"
+    (package / "benchmarks").mkdir(parents=True)
+    shutil.copy(Path(mounttool.__file__).parent.parent / "benchmarks" / "checkpoint_write.fio", package / "benchmarks")
+    monkeypatch.setattr(jobs, "files", lambda _: package)
+
+    assert "end_fsync=1" in jobs.job(jobs.WRITE)
+    with pytest.raises(ResultsError, match="no workload 'checkpoint_restore'"):
+        jobs.job(jobs.RESTORE)
+
+
+@pytest.mark.usefixtures("needs_fio")
+def test_both_jobs_run_by_hand(tmp_path: Path) -> None:
+    folder = Path(mounttool.__file__).parent.parent / "benchmarks"
+    for name in (jobs.WRITE, jobs.RESTORE):
+        subprocess.run(
+            ["fio", str(folder / f"{name}.fio")],
+            env={"PATH": "/usr/bin:/bin:/usr/local/bin", "DIR": str(tmp_path), "SIZE": "1M", "RANKS": "2"},
+            check=True,
+            capture_output=True,
+            cwd=tmp_path,
+        )
+
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["rank.0.bin", "rank.1.bin"]

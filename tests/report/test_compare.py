@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from example_rows import row
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mounttool.errors import ResultsError
+from mounttool.report.compare import Figures, compare
+from mounttool.results import BASELINE, Row, to_frame
+
+MIB = 2**20
+
+
+def repeats(seconds: list[float], **changes: Any) -> list[Row]:
+    return [row(block=block, repeat=block, wall_s=wall_s, **changes) for block, wall_s in enumerate(seconds, start=1)]
+
+
+def only(rows: list[Row]) -> Figures:
+    (figures,) = compare(to_frame(rows)).figures
+    return figures
+
+
+def test_a_repeat_is_as_fast_as_its_slowest_rank() -> None:
+    figures = only([row(rank=0, ranks=2, wall_s=2.0), row(rank=1, ranks=2, wall_s=8.0)])
+
+    assert figures.rates == (2 * 512 * MIB / 8.0,)
+
+
+def test_warm_ups_do_not_count() -> None:
+    assert only([row(block=0, repeat=0, warmup=True, wall_s=100.0), *repeats([4.0, 4.0])]).rates == (128 * MIB,) * 2
+
+
+def test_a_single_repeat_has_no_interval_and_no_variation() -> None:
+    figures = only(repeats([4.0]))
+
+    assert (figures.median, figures.interval, figures.cv) == (128 * MIB, None, None)
+
+
+def test_equal_repeats_have_an_interval_without_width() -> None:
+    figures = only(repeats([4.0] * 5))
+
+    assert (figures.interval, figures.cv) == ((128 * MIB, 128 * MIB), 0.0)
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=2, max_size=12))
+def test_the_interval_holds_the_median_and_stays_within_what_was_seen(seconds: list[float]) -> None:
+    figures = only(repeats(seconds))
+
+    assert figures.low is not None
+    assert figures.high is not None
+    assert figures.median is not None
+    assert figures.interval is not None
+    low, high = figures.interval
+    slack = 1 - 1e-9
+    assert figures.low * slack <= low <= figures.median / slack
+    assert figures.median * slack <= high <= figures.high / slack
+
+
+def test_the_same_rows_give_the_same_interval() -> None:
+    rows = to_frame(repeats([4.0, 5.0, 3.0, 4.5]))
+
+    assert compare(rows) == compare(rows)
+
+
+def test_one_invalid_rank_leaves_its_repeat_out() -> None:
+    rows = [
+        row(rank=0, ranks=2, block=1),
+        row(rank=1, ranks=2, block=1, valid=False, invalid_reason="read back other bytes than were written"),
+        row(rank=0, ranks=2, block=2),
+        row(rank=1, ranks=2, block=2),
+    ]
+    comparison = compare(to_frame(rows))
+
+    assert (len(comparison.figures[0].rates), comparison.figures[0].invalid) == (1, 1)
+    assert [(one.reason, one.repeats) for one in comparison.left_out] == [
+        ("read back other bytes than were written", 1)
+    ]
+
+
+def test_failures_are_listed_with_what_went_wrong() -> None:
+    rows = repeats([0.0, 0.0], valid=False, invalid_reason="failed", error="node1: fio: No space left", bytes=0)
+    comparison = compare(to_frame(rows))
+
+    assert (comparison.figures[0].median, comparison.figures[0].ratio) == (None, None)
+    assert comparison.left_out[0].reason == "failed: node1: fio: No space left"
+
+
+def test_targets_are_ranked_by_median_and_the_unproven_come_last() -> None:
+    rows = [
+        *repeats([4.0], target="slow"),
+        *repeats([0.1], target="unproven", valid=False, invalid_reason="not seen to come from the storage"),
+        *repeats([2.0], target="fast"),
+    ]
+
+    assert [one.target for one in compare(to_frame(rows)).figures] == ["fast", "slow", "unproven"]
+
+
+def test_ratios_are_to_the_baseline_of_the_same_phase() -> None:
+    rows = [
+        *repeats([2.0, 2.0], target="disk", backend=BASELINE, mount_opts_hash=""),
+        *repeats([4.0, 4.0]),
+        *repeats([4.0, 4.0], phase="restore"),
+    ]
+
+    assert {(one.target, one.phase): one.ratio for one in compare(to_frame(rows)).figures} == {
+        ("disk", "write"): 1.0,
+        ("jfs", "write"): 0.5,
+        ("jfs", "restore"): None,
+    }
+
+
+def test_rows_of_different_sizes_are_refused_unless_asked_and_then_named() -> None:
+    frame = to_frame([row(), row(bytes=64 * MIB, block=2)])
+
+    with pytest.raises(ResultsError, match="rows differ in bytes"):
+        compare(frame)
+    assert "64 MiB or 512 MiB per rank" in compare(frame, allow=["bytes"]).title
+
+
+def test_the_title_says_what_was_measured() -> None:
+    assert compare(to_frame([row()])).title == "checkpoint: 512 MiB per rank, ranks: 1, nodes: 2, 2026-03-01"
+
+
+@pytest.mark.parametrize(("wall_s", "notes"), [(0.5, 1), (5.0, 0)])
+def test_short_phases_are_told(wall_s: float, notes: int) -> None:
+    assert len(compare(to_frame(repeats([wall_s]))).notes) == notes
+
+
+def test_warm_ups_alone_cannot_be_compared() -> None:
+    with pytest.raises(ResultsError, match="warm-ups only"):
+        compare(to_frame([row(warmup=True)]))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pandas as pd
+import pytest
+from example_rows import row
+from rich.console import Console
+
+from mounttool.report.table import data, table
+from mounttool.results import BASELINE, to_frame
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    rows = [row(target="disk", backend=BASELINE, wall_s=2.0 + block / 10, block=block) for block in (1, 2, 3)]
+    rows += [row(target="jfs [red]", block=1)]
+    rows += [row(target="lying", valid=False, invalid_reason="not seen to come from the storage")]
+    return to_frame(rows)
+
+
+def shown(frame: pd.DataFrame) -> str:
+    console = Console(file=io.StringIO(), width=140)
+    console.print(table(frame))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def line(text: str, target: str) -> list[str]:
+    return [cell.strip() for cell in next(one for one in text.splitlines() if target in one).strip("│").split("│")]
+
+
+def test_each_target_has_a_line_with_its_spread(frame: pd.DataFrame) -> None:
+    assert line(shown(frame), "disk") == [
+        "write",
+        "disk (baseline)",
+        "244",
+        "233 to 256",
+        "233 to 256",
+        "3",
+        "0",
+        "4.6%",
+        "1.00x",
+    ]
+
+
+def test_a_single_repeat_is_called_so(frame: pd.DataFrame) -> None:
+    assert line(shown(frame), "jfs [red]")[2:] == ["134", "n=1", "134 to 134", "1", "0", "", "0.55x"]
+
+
+def test_the_unproven_have_no_number_but_a_reason(frame: pd.DataFrame) -> None:
+    text = shown(frame)
+
+    assert line(text, "lying")[2:] == ["not ranked", "", "", "0", "1", "", ""]
+    assert "not valid: lying, write, 1 of its repeats: not seen to come from the storage" in text
+
+
+def test_data_is_the_same_for_programs(frame: pd.DataFrame) -> None:
+    found = json.loads(json.dumps(data(frame)))
+
+    assert [one["target"] for one in found["figures"]] == ["disk", "jfs [red]", "lying"]
+    assert found["figures"][0]["median"] == pytest.approx(512 * 2**20 / 2.2)
