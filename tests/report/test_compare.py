@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from example_rows import row
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mounttool.errors import ResultsError
@@ -45,6 +45,7 @@ def test_equal_repeats_have_an_interval_without_width() -> None:
     assert (figures.interval, figures.cv) == ((128 * MIB, 128 * MIB), 0.0)
 
 
+@settings(max_examples=20)
 @given(st.lists(st.floats(0.1, 100), min_size=2, max_size=12))
 def test_the_interval_holds_the_median_and_stays_within_what_was_seen(seconds: list[float]) -> None:
     figures = only(repeats(seconds))
@@ -127,6 +128,11 @@ def test_the_title_says_what_was_measured() -> None:
 @pytest.mark.parametrize(("wall_s", "notes"), [(0.5, 1), (5.0, 0)])
 def test_short_phases_are_told(wall_s: float, notes: int) -> None:
     assert len(compare(to_frame(repeats([wall_s]))).notes) == notes
+
+
+@pytest.mark.parametrize(("count", "notes"), [(1, 0), (2, 1), (5, 1), (6, 0)])
+def test_an_interval_from_too_few_repeats_is_told(count: int, notes: int) -> None:
+    assert len(compare(to_frame(repeats([5.0] * count))).notes) == notes
 
 
 def test_warm_ups_alone_cannot_be_compared() -> None:
