@@ -1,1 +1,53 @@
-"""Real nodes and real storage on one machine, to try everything and to test it."""
+"""Real nodes and real storage on one machine, to try everything and to test it.
+
+::
+
+    from mounttool import lab
+
+    lab.up(nodes=2)                     # node1, node2 and storage, and a mounttool.toml that describes them
+    lab.run("node1", "findmnt")         # as root
+    lab.reboot("node1")
+    lab.powercut("node1")
+    lab.run("storage", "systemctl stop redis")
+    lab.status()
+    lab.down()
+
+A node is a systemd-nspawn container: systemd, sshd, an address and a disk of its own, the host's kernel. What follows
+from that: the host must have whatever file system is to be mounted (FUSE: JuiceFS, Mountpoint), memory and page cache
+are shared, and a power cut loses no page cache.
+"""
+
+from __future__ import annotations
+
+from mounttool.lab.control import (
+    LabStatus,
+    NodeStatus,
+    ServiceStatus,
+    down,
+    load,
+    powercut,
+    reboot,
+    run,
+    status,
+    up,
+)
+from mounttool.lab.preflight import preflight
+from mounttool.lab.record import Lab
+from mounttool.lab.storage import SERVICES, Service
+
+__all__ = [
+    "SERVICES",
+    "Lab",
+    "LabStatus",
+    "NodeStatus",
+    "Service",
+    "ServiceStatus",
+    "down",
+    "load",
+    "powercut",
+    "preflight",
+    "reboot",
+    "run",
+    "status",
+    "up",
+]

@@ -1,0 +1,2 @@
+SELECT 'CREATE ROLE ops LOGIN CREATEDB' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ops') \gexec
+ALTER ROLE ops PASSWORD '@postgres@';
