@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ def _mmdebstrap(target: Path) -> list[str]:
         "--variant=minbase",
         "--format=directory",
         f"--include={','.join(packages())}",
-        f"--customize-hook={FILES / 'customize.sh'}",
+        f'--customize-hook=sh {shlex.quote(str(FILES / "customize.sh"))} "$1"',
         SUITE,
         str(target),
         *_mirror(),

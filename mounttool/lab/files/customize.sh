@@ -37,6 +37,24 @@ SSHD
 mkdir -p "$root/etc/systemd/system/ssh.service.d"
 printf '[Unit]\nAfter=systemd-user-sessions.service\n' >"$root/etc/systemd/system/ssh.service.d/lab.conf"
 
+# files/node.sh lays this one file over the read-only /proc/sys, so that a node's root can drop caches as on a real machine.
+# It is the host's kernel that drops them, for all nodes; no other setting of the host's can be written.
+cat >"$root/etc/systemd/system/drop-caches.service" <<'UNIT'
+[Unit]
+Description=Let root drop the page cache
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/mount -o remount,bind,rw /proc/sys/vm/drop_caches
+
+[Install]
+WantedBy=sysinit.target
+UNIT
+systemctl --root="$root" enable --quiet drop-caches.service
+
 mkdir -p "$root/etc/systemd/journald.conf.d"
 printf '[Journal]\nSystemMaxUse=64M\nRuntimeMaxUse=32M\n' >"$root/etc/systemd/journald.conf.d/lab.conf"
 
