@@ -90,7 +90,9 @@ def _certificate(issuer: x509.Name, subject: x509.Name, key: ec.EllipticCurvePri
 
 
 def _write(target: Path, content: bytes) -> None:
-    """Write what only root may read; nobody sees the file before that."""
-    target.unlink(missing_ok=True)
-    target.touch(mode=0o600)
-    target.write_bytes(content)
+    """Write what only root may read, under its name only once it is whole: a killed writer leaves no empty key."""
+    fresh = target.with_name(f"{target.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(content)
+    fresh.rename(target)
