@@ -91,7 +91,7 @@ def up(nodes: int = 2, *, directory: Path | None = None, say: Callable[[str], No
 
 def load() -> Lab:
     """Return the lab. Raises ``LabError`` unless every node of it runs."""
-    lab = record.recall(Settings.from_env())
+    lab = _recall()
     if lab is None:
         raise LabError("the lab is not up", hint="`up` brings it up")
     stopped = [node for node in lab.machines if groups.current_boot(lab.settings, node) is None]
@@ -102,7 +102,7 @@ def load() -> Lab:
 
 def status() -> LabStatus:
     """Look at every node, and ask every service."""
-    lab = record.recall(Settings.from_env())
+    lab = _recall()
     if lab is None:
         return LabStatus((), ())
     seen = tuple(
@@ -180,7 +180,10 @@ def down(*, image: bool = False, say: Callable[[str], None] = silent) -> None:
 def _boot(lab: Lab, base: Path, say: Callable[[str], None]) -> None:
     """Start what does not run, all at once, and wait until all of it answers."""
     settings = lab.settings
-    network.connect_host(settings)
+    if not network.connected(settings):
+        # Nodes that still run would have no cable.
+        groups.clear(settings)
+        network.connect_host(settings)
     with ThreadPoolExecutor(max_workers=16) as pool:
         started = list(pool.map(lambda node: nodes.start(settings, node, base), lab.machines))
         fresh = [node for node, new in zip(lab.machines, started, strict=True) if new]
@@ -224,8 +227,16 @@ def _until_back(node: str, act: Callable[[Settings, Path], None]) -> float:
     return time.monotonic() - began
 
 
-def _lab_of(node: str) -> Lab:
+def _recall() -> Lab | None:
+    """Find the lab. Raises ``LabError`` when there is one, and we may not read its keys."""
     lab = record.recall(Settings.from_env())
+    if lab is not None and os.geteuid() != 0:
+        raise LabError("the lab was brought up by root", hint="its keys are for root alone")
+    return lab
+
+
+def _lab_of(node: str) -> Lab:
+    lab = _recall()
     if lab is None:
         raise LabError("the lab is not up", hint="`up` brings it up")
     if node not in lab.machines:

@@ -63,7 +63,7 @@ def clear(settings: Settings, node: str = "") -> None:
 
 
 def _group(settings: Settings, node: str) -> Path:
-    return hierarchies()[0] / settings.name / node
+    return (hierarchies() or [ROOT])[0] / settings.name / node
 
 
 def _populated(group: Path) -> bool:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mounttool.lab.settings import Settings
 
 
+HOST = ""
+"""In place of a namespace's name: the host's own."""
+
+
 def refuse_taken_subnet(settings: Settings) -> None:
     """Raise ``LabError`` when the host routes some of the lab's addresses elsewhere."""
     for route in json.loads(call("ip", "-json", "-4", "route", "show", "table", "all")):
@@ -31,44 +35,47 @@ def refuse_taken_subnet(settings: Settings) -> None:
             )
 
 
+def connected(settings: Settings) -> bool:
+    """Whether the switch and the host's cable to it are there and whole."""
+    return (
+        _exists(settings.switch)
+        and _has_link(settings.link)
+        and f" {settings.address('host')}/" in _ip(HOST, f"-4 addr show dev {settings.link}")
+    )
+
+
 def connect_host(settings: Settings) -> None:
-    """Make the switch and the host's cable to it, unless they are there and whole."""
-    switch, link = settings.switch, settings.link
-    if (
-        _exists(switch)
-        and Path("/sys/class/net", link).exists()
-        and settings.address("host") in call("ip", "-4", "addr")
-    ):
-        return
+    """Make the switch and the host's cable to it."""
     disconnect(settings)
-    call("ip", "netns", "add", switch)
-    call("ip", "-n", switch, "link", "add", "bridge", "address", mac(settings.address("host"), 6), "type", "bridge")
-    call("ip", "-n", switch, "link", "set", "lo", "up")
-    call("ip", "-n", switch, "link", "set", "bridge", "up")
-    _cable(settings, link, "host")
-    call("ip", "addr", "add", f"{settings.address('host')}/{settings.subnet.prefixlen}", "dev", link)
-    call("ip", "link", "set", link, "up")
+    address = settings.address("host")
+    _ip(HOST, f"netns add {settings.switch}")
+    _ip(settings.switch, f"link add bridge address {mac(address, 6)} type bridge")
+    _ip(settings.switch, "link set lo up")
+    _ip(settings.switch, "link set bridge up")
+    _cable(settings, HOST, settings.link, "host")
+    _ip(HOST, f"addr add {address}/{settings.subnet.prefixlen} dev {settings.link}")
+    _ip(HOST, f"link set {settings.link} up")
 
 
 def connect(settings: Settings, node: str) -> None:
     """Make a node's network namespace with its ``eth0``, anew, as if it had just been plugged in."""
     netns = settings.netns(node)
     if _exists(netns):
-        call("ip", "netns", "del", netns)
-    call("ip", "netns", "add", netns)
-    call("ip", "-n", netns, "link", "set", "lo", "up")
-    _cable(settings, "eth0", node, netns)
-    address = f"{settings.address(node)}/{settings.subnet.prefixlen}"
-    call("ip", "-n", netns, "addr", "add", address, "dev", "eth0")
-    call("ip", "-n", netns, "link", "set", "eth0", "up")
+        _ip(HOST, f"netns del {netns}")
+    _ip(HOST, f"netns add {netns}")
+    _ip(netns, "link set lo up")
+    _cable(settings, netns, "eth0", node)
+    _ip(netns, f"addr add {settings.address(node)}/{settings.subnet.prefixlen} dev eth0")
+    _ip(netns, "link set eth0 up")
 
 
 def disconnect(settings: Settings) -> None:
     """Remove the switch, and with it every cable, and the namespaces of the nodes."""
-    _unplug(settings.link)
+    if _has_link(settings.link):
+        _ip(HOST, f"link del {settings.link}")
     for netns in [settings.netns(node) for node in (STORAGE, *node_names(MAX_NODES))] + [settings.switch]:
         if _exists(netns):
-            call("ip", "netns", "del", netns)
+            _ip(HOST, f"netns del {netns}")
 
 
 def mac(address: str, kind: int = 2) -> str:
@@ -76,33 +83,23 @@ def mac(address: str, kind: int = 2) -> str:
     return f"0{kind}:00:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(address).packed)
 
 
-def _cable(settings: Settings, interface: str, end: str, netns: str = "") -> None:
-    """Lay a cable from an interface here (or in ``netns``) to a port of the bridge, whose name is ``end``."""
-    switch = settings.switch
-    _unplug(end, switch)
-    port = ("peer", "name", end, "netns", switch)
-    call(
-        "ip",
-        *(("-n", netns) if netns else ()),
-        "link",
-        "add",
-        interface,
-        "address",
-        mac(settings.address(end)),
-        "type",
-        "veth",
-        *port,
-    )
-    call("ip", "-n", switch, "link", "set", end, "master", "bridge", "up")
+def _cable(settings: Settings, netns: str, interface: str, port: str) -> None:
+    """Lay a cable from an interface in ``netns`` to a port of the bridge."""
+    # The last cable in that port goes with its namespace, but only a while after it.
+    if any(link["ifname"] == port for link in json.loads(_ip(settings.switch, "-json link show type veth"))):
+        _ip(settings.switch, f"link del {port}")
+    address = mac(settings.address(port))
+    _ip(netns, f"link add {interface} address {address} type veth peer name {port} netns {settings.switch}")
+    _ip(settings.switch, f"link set {port} master bridge up")
 
 
-def _unplug(interface: str, netns: str = "") -> None:
-    """Remove a cable by its end. A namespace's own go with it too, but only a while after it."""
-    place = ("-n", netns) if netns else ()
-    if any(
-        link["ifname"] == interface for link in json.loads(call("ip", *place, "-json", "link", "show", "type", "veth"))
-    ):
-        call("ip", *place, "link", "del", interface)
+def _ip(netns: str, command: str) -> str:
+    """Run an ``ip`` command in a namespace, or on the host; none of its words has a space in it."""
+    return call("ip", *(() if netns == HOST else ("-n", netns)), *command.split())
+
+
+def _has_link(interface: str) -> bool:
+    return Path("/sys/class/net", interface).exists()
 
 
 def _exists(netns: str) -> bool:

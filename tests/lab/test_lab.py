@@ -242,3 +242,12 @@ def test_a_lab_that_lost_its_folder_is_still_removed(folder: Path) -> None:
     lab.down()
 
     assert leftovers() == []
+
+
+def test_a_lab_whose_network_was_removed_is_mended(folder: Path) -> None:
+    lab.up(1, directory=folder)
+    subprocess.run(["ip", "link", "del", f"{NAME}0"], check=True)
+
+    lab.up(1, directory=folder)
+
+    assert lab.run("node1", "true").returncode == 0

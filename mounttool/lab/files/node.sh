@@ -64,7 +64,8 @@ while :; do
         enter "boot$boot"
         exec systemd-nspawn --boot --quiet --register=no --keep-unit --directory="$folder/root" \
             --resolv-conf=off --timezone=off --link-journal=no --console=pipe --capability=all \
-            --network-namespace-path="$folder/netns" --bind="$folder/fuse:/dev/fuse" --bind=/proc/sys/vm/drop_caches "$@" 9<&-
+            --network-namespace-path="$folder/netns" --bind="$folder/fuse:/dev/fuse" --bind=/proc/sys/vm/drop_caches \
+            "$@" 9<&-
     ) || status=$?
     echo "boot $boot ended with $status"
     leave "boot$boot"
