@@ -258,6 +258,11 @@ class Mounted(Check):
     root_inode: int = 0
     read_only: bool = False
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the node's helper takes to know this mount."""
+        return (self.mount_point, self.fstype, self.source, str(self.root_inode), str(int(self.read_only)))
+
 
 @dataclass(frozen=True, slots=True)
 class Running(Check):

@@ -23,11 +23,18 @@ _SHELL = Path(__file__).parent / "shell"
 #: The program that stays on a node: units call it to wait for, look at and heal their mount.
 HELPER = (_SHELL / "node.sh").read_text(encoding="utf-8")
 
-Action = Literal["apply", "remove"]
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Intent:
+    """What a script is for. ``adopt`` allows data in a link's way to be copied and kept aside."""
+
+    action: Literal["apply", "remove"] = "apply"
+    dry_run: bool = False
+    adopt: bool = False
 
 
-def script(plans: Sequence[Plan], *, action: Action = "apply", dry_run: bool = False, adopt: bool = False) -> str:
-    """Return the script that applies or removes ``plans`` on one node, in order; a failure ends its plan only.
+def script(plans: Sequence[Plan], intent: Intent) -> str:
+    """Return the script that carries out ``intent`` with ``plans`` on one node; a failure ends its plan only.
 
     Secrets are revealed into the text: it may go to a shell's standard input and nowhere else.
 
@@ -35,8 +42,8 @@ def script(plans: Sequence[Plan], *, action: Action = "apply", dry_run: bool = F
         SecretError: a secret cannot be read.
 
     """
-    settings = f"act={action} dry={int(dry_run)} adopt={int(adopt)}\n"
-    body = "".join(_plan(number, plan, action) for number, plan in enumerate(plans))
+    settings = f"act={intent.action} dry={int(intent.dry_run)} adopt={int(intent.adopt)}\n"
+    body = "".join(_plan(number, plan, intent.action) for number, plan in enumerate(plans))
     prelude = _without_comments((_SHELL / "prelude.sh").read_text(encoding="utf-8"))
     return (
         f"{settings}{prelude}\n{body}main() {{\nstart_script\n{_calls(len(plans))}finish_script\n}}\nmain </dev/null\n"
@@ -47,7 +54,7 @@ def _calls(count: int) -> str:
     return "".join(f"plan_{number}\n" for number in range(count))
 
 
-def _plan(number: int, plan: Plan, action: Action) -> str:
+def _plan(number: int, plan: Plan, action: str) -> str:
     lines = []
     definitions = []
     for position, step in enumerate(plan.steps):

@@ -90,9 +90,7 @@ UnitName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9:_.\\@
 class Backend(pydantic.BaseModel, abc.ABC):
     """One declared mount. Paths are on the node.
 
-    ``link`` points to ``directory`` inside the mount, or to its root; ``owner``, ``group`` and ``mode`` are that
-    directory's. ``user`` is who writes there; ``consumers`` are units that must not start without it.
-    ``minimum_free`` is in bytes.
+    The fields are the keys of its table in the configuration; their descriptions are the documentation.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -104,17 +102,32 @@ class Backend(pydantic.BaseModel, abc.ABC):
     #: What the root of the file system must have as inode number; 0 when it says nothing.
     root_inode: ClassVar[int] = 0
 
+    #: What the example configuration calls such a mount.
+    example_name: ClassVar[str] = "checkpoints"
+
     name: str
-    mount_point: AbsolutePath
-    link: AbsolutePath | None = None
-    directory: RelativePath | None = None
-    owner: UserName = "root"
+    mount_point: AbsolutePath = pydantic.Field(description="where it is mounted", examples=["/mnt/jfs"])
+    link: AbsolutePath | None = pydantic.Field(
+        None, description="a symbolic link into the mount: the path that programs use", examples=["/mmc-checkpoint"]
+    )
+    directory: RelativePath | None = pydantic.Field(
+        None,
+        description="the directory inside that the link points to; without it, the root",
+        examples=["mmc-checkpoint"],
+    )
+    owner: UserName = pydantic.Field("root", description="owner, group and mode of that directory")
     group: UserName = "root"
-    mode: Mode = "0755"
-    user: UserName = "root"
-    role: Literal["checkpoint", "scratch"] = "checkpoint"
-    consumers: tuple[UnitName, ...] = ()
-    minimum_free: pydantic.NonNegativeInt = 64 * 2**20
+    mode: Mode = pydantic.Field("0755", examples=["0777"])
+    user: UserName = pydantic.Field("root", description="who writes there: `verify` tries it as this user")
+    role: Literal["checkpoint", "scratch"] = pydantic.Field(
+        "checkpoint", description="checkpoint: what is acknowledged must be safe; scratch: it may be lost with the node"
+    )
+    consumers: tuple[UnitName, ...] = pydantic.Field(
+        (), description="units that must not start before the mount is there", examples=[["docker.service"]]
+    )
+    minimum_free: pydantic.NonNegativeInt = pydantic.Field(
+        64 * 2**20, description="free bytes below which `verify` fails"
+    )
 
     @pydantic.model_validator(mode="after")
     def _link_is_outside(self) -> Backend:
@@ -174,6 +187,10 @@ class Backend(pydantic.BaseModel, abc.ABC):
         """The directory on the mount that its user writes to."""
         return f"{self.mount_point}/{self.directory}" if self.directory else self.mount_point
 
+    def mounted(self) -> Mounted:
+        """Return what the kernel's mount table must say."""
+        return Mounted(self.mount_point, self.fstype, self.source(), self.root_inode)
+
     def plan(self, node: Node) -> Plan:
         """Return all that this mount needs on ``node``.
 
@@ -219,12 +236,12 @@ class Backend(pydantic.BaseModel, abc.ABC):
             unit=self.unit,
             gate=self.gate,
             consumers=self.consumers,
-            probe=(self.mount_point, self.fstype, self.source(), str(self.root_inode), "0"),
+            probe=self.mounted().arguments,
             **self.variables(node),
         )
 
     def _checks(self) -> Iterator[Check]:
-        yield Mounted(self.mount_point, self.fstype, self.source(), self.root_inode)
+        yield self.mounted()
         yield Running(self.unit)
         if self.directory:
             yield Owned(self.data_path, self.owner, self.group, self.mode)

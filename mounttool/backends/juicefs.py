@@ -82,7 +82,7 @@ class Download(pydantic.BaseModel):
 
         """
         sums = dict(KNOWN_SUMS.get(self.version, {}))
-        sums.update(self.sha256)
+        sums.update((name, value) for name, value in self.sha256.items())
         if architecture not in sums:
             raise UnsupportedError(
                 f"no SHA-256 is known for JuiceFS {self.version} on {architecture}",
@@ -100,18 +100,40 @@ class JuiceFS(Backend):
     fstype: ClassVar[str] = "fuse.juicefs"
     root_inode: ClassVar[int] = 1
 
-    volume: Annotated[str, pydantic.StringConstraints(pattern="^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]
-    metadata: OneLine
-    metadata_password: SecretReference | None = None
-    metadata_ca: OneLine | None = None
-    storage: Literal["s3", "minio", "gs", "file"] = "s3"
-    bucket: OneLine
-    access_key: SecretReference | None = None
-    secret_key: SecretReference | None = None
-    profile: Literal["checkpoint"] | None = None
-    options: Mapping[str, bool | int | float | str] = pydantic.Field(default_factory=dict)
-    accept_data_loss: bool = False
-    release: Download = Download()
+    volume: Annotated[str, pydantic.StringConstraints(pattern="^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")] = pydantic.Field(
+        description="the volume's name: 3 to 63 lower-case letters, digits and dashes", examples=["checkpoints"]
+    )
+    metadata: OneLine = pydantic.Field(
+        description="redis://HOST:PORT/DB, rediss:// for TLS, mysql://USER@HOST:PORT/DATABASE (RDS), "
+        "postgres://USER@HOST:PORT/DATABASE, or sqlite3:///PATH for a single node; never with a password",
+        examples=["rediss://my-cluster.example.com:6379/1"],
+    )
+    metadata_password: SecretReference | None = pydantic.Field(
+        None, description="its password, by reference: env:NAME or file:PATH", examples=["env:META_PASSWORD"]
+    )
+    metadata_ca: OneLine | None = pydantic.Field(
+        None, description="a PEM file here with the own CA of rediss:// or postgres://", examples=["redis-ca.pem"]
+    )
+    storage: Literal["s3", "minio", "gs", "file"] = pydantic.Field("s3", description="the kind of object storage")
+    bucket: OneLine = pydantic.Field(
+        description="https://BUCKET.s3.REGION.amazonaws.com, or http://HOST:PORT/BUCKET for any other S3",
+        examples=["https://my-checkpoints.s3.us-east-1.amazonaws.com"],
+    )
+    access_key: SecretReference | None = pydantic.Field(
+        None, description="keys for S3, by reference; without them the instance's role is used", examples=["env:S3_KEY"]
+    )
+    secret_key: SecretReference | None = pydantic.Field(None, examples=["env:S3_SECRET"])
+    profile: Literal["checkpoint"] | None = pydantic.Field(
+        None, description="options measured to suit large images", examples=["checkpoint"]
+    )
+    options: Mapping[str, bool | int | float | str] = pydantic.Field(
+        default_factory=dict, description="any flag of `juicefs mount`", examples=[{"buffer-size": 2048}]
+    )
+    accept_data_loss: bool = pydantic.Field(
+        False,  # noqa: FBT003 - a default value
+        description="allow options that lose acknowledged checkpoints with the node",
+    )
+    release: Download = pydantic.Field(Download(), description="which JuiceFS is installed, and from where")
 
     @pydantic.field_validator("metadata")
     @classmethod

@@ -1,0 +1,5 @@
+"""The commands of mounttool, for ``fab`` in a checkout."""
+
+from mounttool.tasks import namespace
+
+__all__ = ["namespace"]

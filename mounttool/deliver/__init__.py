@@ -1,0 +1,1 @@
+"""Ways for a rendered script to reach a node."""

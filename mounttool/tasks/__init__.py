@@ -1,0 +1,15 @@
+"""The commands. Each parses its flags, calls the package and prints; nothing imports them.
+
+Exit codes: 0 all is well; 1 a node, a step or a check failed; 2 the input cannot be used; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+
+from mounttool.tasks import configuration, mounts
+
+namespace = Collection()
+for task in (mounts.plan, mounts.provision, mounts.mount, mounts.unmount, mounts.status):
+    namespace.add_task(task)
+namespace.add_collection(Collection.from_module(configuration, name="config"))
