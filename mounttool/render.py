@@ -44,10 +44,10 @@ def script(plans: Sequence[Plan], intent: Intent) -> str:
     """
     settings = f"act={intent.action} dry={int(intent.dry_run)} adopt={int(intent.adopt)}\n"
     body = "".join(_plan(number, plan, intent.action) for number, plan in enumerate(plans))
-    prelude = _without_comments((_SHELL / "prelude.sh").read_text(encoding="utf-8"))
-    return (
-        f"{settings}{prelude}\n{body}main() {{\nstart_script\n{_calls(len(plans))}finish_script\n}}\nmain </dev/null\n"
-    )
+    libraries = dict.fromkeys(step.library for plan in plans for step in plan.steps if isinstance(step, Ensure))
+    prelude = (_SHELL / "prelude.sh").read_text(encoding="utf-8")
+    functions = "\n".join(_without_comments(text) for text in (prelude, *libraries))
+    return f"{settings}{functions}\n{body}main() {{\nstart_script\n{_calls(len(plans))}finish_script\n}}\nmain </dev/null\n"
 
 
 def _calls(count: int) -> str:

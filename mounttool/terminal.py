@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -20,9 +21,17 @@ from mounttool.errors import MounttoolError
 #: How a status is shown; never by its colour alone.
 STYLES = {"ok": "green", "changed": "yellow", "would": "cyan", "failed": "bold red", "skipped": "dim"}
 
-# rich itself honours NO_COLOR, TERM=dumb and pipes.
-out = rich.console.Console(soft_wrap=True, highlight=False)
-err = rich.console.Console(stderr=True, soft_wrap=True, highlight=False)
+
+def _console(*, stderr: bool) -> rich.console.Console:
+    """rich itself honours NO_COLOR, TERM=dumb and COLUMNS; a pipe has no width that a table should be squeezed into."""
+    console = rich.console.Console(stderr=stderr, soft_wrap=True, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 200
+    return console
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 
 def print_json(document: object) -> None:

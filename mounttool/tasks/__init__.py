@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from mounttool.tasks import configuration, mounts
+from mounttool.tasks import configuration, laboratory, mounts
 
 namespace = Collection()
 for task in (mounts.plan, mounts.provision, mounts.mount, mounts.unmount, mounts.status):
     namespace.add_task(task)
 namespace.add_collection(Collection.from_module(configuration, name="config"))
+namespace.add_collection(Collection.from_module(laboratory, name="lab"))

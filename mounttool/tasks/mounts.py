@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import rich.markup
@@ -16,6 +16,8 @@ from mounttool.deliver import fleet, probe
 from mounttool.deliver.apply import Chosen, apply, facts
 from mounttool.deliver.fleet import HostResult
 from mounttool.deliver.outcome import MountOutcome
+from mounttool.node import Node
+from mounttool.plan import Plan
 from mounttool.render import Intent
 from mounttool.session import Session
 from mounttool.tasks._command import command, fail, hosts_of
@@ -84,7 +86,7 @@ def provision(
     loaded = configs.load(config)
     mounts = loaded.select(backend=backend, name=name)
     chosen = hosts_of(loaded, hosts)[:1]
-    results = _work(loaded, chosen, mounts, Backend.provision, Intent(dry_run=dry_run), quiet=json_)
+    results = _work(loaded, chosen, mounts, _provision, Intent(dry_run=dry_run), quiet=json_)
     _report(results, json_=json_)
 
 
@@ -107,7 +109,7 @@ def mount(
     loaded = configs.load(config)
     mounts = loaded.select(backend=backend, name=name)
     intent = Intent(dry_run=dry_run, adopt=adopt)
-    _report(_work(loaded, hosts_of(loaded, hosts), mounts, Backend.plan, intent, quiet=json_), json_=json_)
+    _report(_work(loaded, hosts_of(loaded, hosts), mounts, _plan, intent, quiet=json_), json_=json_)
 
 
 @command()
@@ -130,7 +132,7 @@ def unmount(
     mounts = loaded.select(backend=backend, name=name)
     intent = Intent(action="remove", dry_run=dry_run)
     # In the opposite order of mounting, so that what was stacked on what comes apart again.
-    results = _work(loaded, hosts_of(loaded, hosts), mounts[::-1], Backend.plan, intent, quiet=json_)
+    results = _work(loaded, hosts_of(loaded, hosts), mounts[::-1], _plan, intent, quiet=json_)
     _report(results, json_=json_)
 
 
@@ -170,6 +172,14 @@ def status(
         shown = [(r["host"], r["mount"], r["mount_point"], r["unit"], styled(r["verdict"]), r["detail"]) for r in rows]
         print_table(("host", "mount", "mount point", "unit", "verdict", ""), shown)
     _end(results, ok=all(row["verdict"] == "ok" for row in rows))
+
+
+def _plan(mount: Backend, node: Node) -> Plan:
+    return mount.plan(node)
+
+
+def _provision(mount: Backend, node: Node) -> Plan | None:
+    return mount.provision(node)
 
 
 def _work(
@@ -226,25 +236,42 @@ def _well(results: Sequence[Outcomes]) -> bool:
 
 
 def _details(results: Sequence[Outcomes]) -> None:
-    """What changed, what is to be known, and each failure with its step, command, last lines and way out."""
-    for host, outcomes in _grouped(results):
-        for outcome in outcomes:
-            for step in outcome.steps:
-                if step.status in ("changed", "would"):
-                    note = f" ({step.note})" if step.note else ""
-                    out.print(f"{host}: {outcome.name}: {styled(step.status)} {rich.markup.escape(step.title + note)}")
-            for text in outcome.warnings:
-                out.print(f"{host}: {outcome.name}: [yellow]warning:[/] {rich.markup.escape(text)}")
-            _failure(host, outcome)
+    """What changed, what is to be known, and each failure with its step, command, last lines and way out.
+
+    Hosts with the same line share it: a fleet of hundreds differs in few.
+    """
+    lines: dict[str, list[str]] = {}
+    failures: dict[tuple[str, str, str], list[tuple[str, MountOutcome]]] = {}
+    for result in results:
+        for outcome in result.value or []:
+            for text in _lines(outcome):
+                lines.setdefault(text, []).append(result.host)
+            if outcome.status == "failed":
+                step = outcome.failure
+                alike = (outcome.name, step.title if step else "", step.hint if step else "")
+                failures.setdefault(alike, []).append((result.host, outcome))
+    for text, hosts in lines.items():
+        out.print(f"{', '.join(hosts)}: {text}")
+    for group in failures.values():
+        _failure(", ".join(host for host, _ in group), group[0][1])
 
 
-def _failure(host: str, outcome: MountOutcome) -> None:
+def _lines(outcome: MountOutcome) -> Iterator[str]:
+    for step in outcome.steps:
+        if step.status in {"changed", "would"}:
+            note = f" ({step.note})" if step.note else ""
+            yield f"{outcome.name}: {styled(step.status)} {rich.markup.escape(step.title + note)}"
+    for text in outcome.warnings:
+        yield f"{outcome.name}: [yellow]warning:[/] {rich.markup.escape(text)}"
+
+
+def _failure(hosts: str, outcome: MountOutcome) -> None:
+    """One failure; where several hosts failed alike, the first one's lines stand for all."""
     step = outcome.failure
     if step is None:
-        if not outcome.complete:
-            err.print(f"{host}: {outcome.name}: [bold red]cut off[/] before its last step; run it again")
+        err.print(f"{hosts}: {outcome.name}: [bold red]cut off[/] before its last step; run it again")
         return
-    err.print(f"{host}: {outcome.name}: [bold red]failed[/] at step {step.number}: {rich.markup.escape(step.title)}")
+    err.print(f"{hosts}: {outcome.name}: [bold red]failed[/] at step {step.number}: {rich.markup.escape(step.title)}")
     if step.command:
         err.print(f"  command: {step.command}", markup=False)
     for line in step.log:
