@@ -47,11 +47,8 @@ def script(plans: Sequence[Plan], intent: Intent) -> str:
     libraries = dict.fromkeys(step.library for plan in plans for step in plan.steps if isinstance(step, Ensure))
     prelude = (_SHELL / "prelude.sh").read_text(encoding="utf-8")
     functions = "\n".join(_without_comments(text) for text in (prelude, *libraries))
-    return f"{settings}{functions}\n{body}main() {{\nstart_script\n{_calls(len(plans))}finish_script\n}}\nmain </dev/null\n"
-
-
-def _calls(count: int) -> str:
-    return "".join(f"plan_{number}\n" for number in range(count))
+    calls = "".join(f"plan_{number}\n" for number in range(len(plans)))
+    return f"{settings}{functions}\n{body}main() {{\nstart_script\n{calls}finish_script\n}}\nmain </dev/null\n"
 
 
 def _plan(number: int, plan: Plan, action: str) -> str:

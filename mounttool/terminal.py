@@ -23,7 +23,7 @@ STYLES = {"ok": "green", "changed": "yellow", "would": "cyan", "failed": "bold r
 
 
 def _console(*, stderr: bool) -> rich.console.Console:
-    """rich itself honours NO_COLOR, TERM=dumb and COLUMNS; a pipe has no width that a table should be squeezed into."""
+    """Rich itself honours NO_COLOR, TERM=dumb and COLUMNS; a pipe has no width that a table should be squeezed into."""
     console = rich.console.Console(stderr=stderr, soft_wrap=True, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 200

@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from mounttool.tasks import configuration, laboratory, mounts
+from mounttool.tasks import benchmark, configuration, laboratory, mounts
 
 namespace = Collection()
-for task in (mounts.plan, mounts.provision, mounts.mount, mounts.unmount, mounts.status):
+for task in (
+    mounts.plan,
+    mounts.provision,
+    mounts.mount,
+    mounts.unmount,
+    mounts.status,
+    benchmark.bench,
+    benchmark.compare,
+):
     namespace.add_task(task)
 namespace.add_collection(Collection.from_module(configuration, name="config"))
 namespace.add_collection(Collection.from_module(laboratory, name="lab"))
