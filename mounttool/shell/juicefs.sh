@@ -89,6 +89,22 @@ jfs_volume_look() {
     return 2
 }
 
+# JuiceFS would create a bucket whose name was mistyped. The keys reach curl on its standard input; without keys, S3
+# tells strangers too that a bucket is not there (404), though not what is in one (403).
+jfs_bucket_is_missing() {
+    case $BUCKET in http*) ;; *) return 1 ;; esac
+    command -v curl >/dev/null || return 1
+    region=$(printf '%s' "$BUCKET" | sed -n 's/.*[./]s3[.-]\([a-z0-9-]*\)\.amazonaws\.com.*/\1/p')
+    answer=$({
+        printf 'silent\nhead\nmax-time = 10\noutput = /dev/null\nwrite-out = "%%{http_code}"\nurl = "%s"\n' "$(jfs_curl_escape "$BUCKET")"
+        [ -z "$ACCESS_KEY" ] || printf 'aws-sigv4 = "aws:amz:%s:s3"\nuser = "%s:%s"\n' "${region:-us-east-1}" \
+            "$(jfs_curl_escape "$ACCESS_KEY")" "$(jfs_curl_escape "$SECRET_KEY")"
+    } | curl -K - 2>/dev/null)
+    [ "$answer" = 404 ]
+}
+
+jfs_curl_escape() { printf '%s' "$1" | sed 's/[\\"]/\\&/g'; }
+
 jfs_volume_is() { jfs_volume_look; }
 
 jfs_volume_make() {
@@ -100,7 +116,11 @@ jfs_volume_make() {
     # Others may have formatted it while this node waited for the lock.
     jfs_volume_look
     status=$?
-    if [ "$status" = 1 ]; then
+    if [ "$status" = 1 ] && jfs_bucket_is_missing; then
+        hint "create the bucket, or correct its address"
+        refuse "there is no bucket at $BUCKET"
+        status=2
+    elif [ "$status" = 1 ]; then
         run juicefs format --no-update --storage "$STORAGE" --bucket "$BUCKET" --trash-days 0 "$META" "$VOLUME"
         status=$?
         [ "$status" != 0 ] || note "formatted"

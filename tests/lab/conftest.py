@@ -1,0 +1,116 @@
+"""A lab for the tests of the whole way: two nodes and all services, not the one that people use."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mounttool import lab
+from mounttool.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENVIRONMENT = {"MOUNTTOOL_LAB_NAME": "mttest", "MOUNTTOOL_LAB_SUBNET": "10.213.80.0/24"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """The lab, a folder with its mounttool.toml, and the command as users run it."""
+
+    lab: lab.Lab
+    folder: Path
+
+    def mounttool(self, *arguments: str, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("mounttool")), *arguments],
+            cwd=self.folder,
+            env={**os.environ, **_ENVIRONMENT},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        completed = self.mounttool(*arguments, "--json")
+        assert completed.stdout, completed.stderr
+        return json.loads(completed.stdout)
+
+    def statuses(self, *arguments: str) -> dict[str, str]:
+        """Run a command that changes nodes; how its only mount went on each host."""
+        return {
+            entry["host"]: entry["mounts"][0]["status"] if entry["mounts"] else entry["error"]
+            for entry in self.json(*arguments)
+        }
+
+    def verdicts(self, *arguments: str) -> dict[str, str]:
+        return {row["host"]: row["verdict"] for row in self.json("status", *arguments)["mounts"]}
+
+    def sh(self, node: str, command: str) -> str:
+        """Run a command on a node as root; it must succeed."""
+        completed = lab.run(node, command, timeout_s=60)
+        assert completed.returncode == 0, f"{command}: {completed.stdout}{completed.stderr}"
+        return completed.stdout.strip()
+
+    def config(self, name: str, *changes: tuple[str, str], append: str = "") -> str:
+        """Write a variant of the lab's configuration, in which each old text must occur, and return its path."""
+        text = (self.folder / "mounttool.toml").read_text()
+        for old, new in changes:
+            assert old in text, old
+            text = text.replace(old, new)
+        path = self.folder / f"{name}.toml"
+        path.write_text(text + append)
+        return str(path)
+
+
+@pytest.fixture(scope="package")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The lab with two nodes, up once for all tests that only need one."""
+    try:
+        lab.preflight()
+    except LabError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("site")
+    with _own_lab():
+        lab.down()
+        made = Site(lab.up(2, directory=folder), folder)
+    yield made
+    with _own_lab():
+        lab.down()
+
+
+@pytest.fixture(autouse=True)
+def _own_lab_for_this_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """While a test of `site` runs, `lab.run` and its like mean its lab; another module has one of its own."""
+    if "site" not in request.fixturenames:
+        yield
+        return
+    with _own_lab():
+        yield
+
+
+@contextlib.contextmanager
+def _own_lab() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.delenv("MOUNTTOOL_LAB_DIR", raising=False)
+        yield
+
+
+@pytest.fixture
+def mounted(site: Site) -> Site:
+    """The lab with its mount on both nodes, whatever an earlier test did to it."""
+    assert site.mounttool("provision").returncode == 0
+    completed = site.mounttool("mount")
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return site
