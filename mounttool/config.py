@@ -177,7 +177,14 @@ def _anchor(value: Any, folder: Path, key: str = "") -> Any:
         return {part: _anchor(inner, folder, part) for part, inner in value.items()}
     if isinstance(value, str):
         if key in _PATHS and value:
-            return str(folder / Path(value).expanduser())
+            return _local(folder, value)
         if value.startswith("file:") and not value.startswith("file:/") and len(value) > len("file:"):
-            return f"file:{folder / Path(value.removeprefix('file:')).expanduser()}"
+            return f"file:{_local(folder, value.removeprefix('file:'))}"
     return value
+
+
+def _local(folder: Path, path: str) -> str:
+    try:
+        return str(folder / Path(path).expanduser())
+    except RuntimeError:  # ~nobody-of-that-name: reading it will say that it is not there
+        return str(folder / path)

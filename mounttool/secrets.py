@@ -49,6 +49,9 @@ class Secret:
                 raise SecretError(f"{self.reference}: {reason}") from None
         if not value:
             raise SecretError(f"{self.reference}: empty or not set")
+        if not _is_text(value):
+            # systemd drops such a line of an environment file without a word, and shells drop NUL.
+            raise SecretError(f"{self.reference}: expected UTF-8 text without control characters")
         return value
 
     def __eq__(self, other: object) -> bool:
@@ -62,3 +65,11 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not pickled")
+
+
+def _is_text(value: str) -> bool:
+    """Whether every byte of it survives a shell and an environment file; a surrogate stands for what is not UTF-8."""
+    return not any(
+        (ord(character) < 32 and character not in "\t\n") or character == "\x7f" or "\ud800" <= character <= "\udfff"
+        for character in value
+    )

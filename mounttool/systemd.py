@@ -38,8 +38,11 @@ def quote(argument: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return text for a setting that expands specifiers but has no quoting, such as Description=."""
-    return " ".join(text.replace("%", "%%").split())
+    """Return text for a setting that expands specifiers but has no quoting, such as Description=.
+
+    It is for people: space is folded, and a backslash at the end, which would join the next line, is left out.
+    """
+    return " ".join(text.replace("%", "%%").split()).rstrip("\\")
 
 
 def environment_line(name: str, value: str) -> str:

@@ -63,14 +63,15 @@ def parse(address: str) -> MetadataEngine:
 
     """
     found = _ADDRESS.fullmatch(address)
+    if "@" in address and (not found or found["password"] or "@" in address[found.start("host") :]):
+        # Also where a password's own / or ( makes it look like something else: it must not be shown.
+        raise ValueError("an address without a password, percent-encoded: give the password as metadata_password")
     if not found:
         raise ValueError(
             "redis://HOST:PORT/DB, rediss://HOST:PORT/DB, mysql://USER@HOST:PORT/DATABASE, "
             "postgres://USER@HOST:PORT/DATABASE or sqlite3:///PATH"
         )
     scheme = found["scheme"]
-    if found["password"]:
-        raise ValueError("an address without a password: give it as metadata_password")
     if scheme == "sqlite3":
         if not (found["path"] or "").startswith("/") or found["host"]:
             raise ValueError("sqlite3:///ABSOLUTE/PATH")
@@ -78,9 +79,9 @@ def parse(address: str) -> MetadataEngine:
     # A Redis cluster or sentinel is a list of hosts: the last one carries the port.
     host, _, port = found["host"].rpartition(":") if ":" in found["host"] else (found["host"], "", "")
     database = (found["path"] or "").strip("/")
-    if not host or (port and not port.isdigit()):
+    if not host or (port and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536)):
         raise ValueError(f"{scheme}://HOST:PORT/...")
-    if scheme in {"redis", "rediss"} and not database.isdigit():
+    if scheme in {"redis", "rediss"} and not re.fullmatch("[0-9]+", database):
         raise ValueError(f"the number of the Redis database: {scheme}://{host}:{port or 6379}/1")
     if scheme in {"mysql", "postgres"} and not re.fullmatch(r"[A-Za-z0-9_$-]{1,63}", database):
         raise ValueError(f"a database name of letters, digits, _, $ and -: {scheme}://USER@{host}/DATABASE")

@@ -144,8 +144,14 @@ class JuiceFS(Backend):
     @pydantic.field_validator("bucket")
     @classmethod
     def _bucket_is_an_address(cls, address: str) -> str:
-        if not re.match(r"^(https?://[^/@]+|/)", address):
+        if "@" in address.partition("://")[2].partition("/")[0]:
+            raise ValueError("an address without keys or a password: give access_key and secret_key")
+        if not re.match(r"https?://[^/]|/[^/]", address):
             raise ValueError("https://BUCKET.s3.REGION.amazonaws.com or http://HOST:PORT/BUCKET")
+        try:
+            _ = urlsplit(address).port
+        except ValueError:
+            raise ValueError("an address whose host and port can be read: http://HOST:PORT/BUCKET") from None
         return address.rstrip("/")
 
     @pydantic.field_validator("metadata_ca")

@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from mounttool.plan import Plan
 
 Status = Literal["ok", "changed", "would", "failed", "skipped"]
+
+#: The script's events, and how many fields each has.
+_FIELDS = {"begin": 2, "start": 2, "step": 4, "command": 2, "hint": 2, "log": 2, "warning": 1, "end": 2, "fatal": 1}
 
 #: The mount's name and the title of the step that begins, or what the script says of itself.
 Observer = Callable[[str, str], None]
@@ -87,11 +90,18 @@ class Reader:
     def line(self, text: str) -> None:
         """Take one line."""
         word, *fields = text.split("\t")
-        if word != "mounttool" or not fields:
-            return
-        handler = getattr(self, f"_on_{fields[0]}", None)
-        if handler is not None:
-            handler(*fields[1:])
+        if word == "mounttool" and fields and self._is_sound(*fields):
+            getattr(self, f"_on_{fields[0]}")(*fields[1:])
+
+    def _is_sound(self, event: str, *fields: str) -> bool:
+        """Whether the line is whole and comes where it may: connections break, and others may write too."""
+        if len(fields) != _FIELDS.get(event):
+            return False
+        if event not in {"begin", "fatal"} and not self.outcomes:
+            return False
+        if event == "step":
+            return fields[0] in get_args(Status) and fields[1].isascii() and fields[1].isdigit()
+        return event not in {"command", "hint", "log"} or bool(self.outcomes[-1].steps)
 
     def _on_begin(self, name: str, digest: str) -> None:
         self.outcomes.append(MountOutcome(name, digest))
