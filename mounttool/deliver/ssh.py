@@ -46,6 +46,8 @@ _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str, 
         'log in once with ssh and compare it, or set fleet.host_keys = "accept-new"',
     ),
     (paramiko.SSHException, "banner", "login", "{address} sends no SSH banner within the connect timeout", ""),
+    # What is left of the same, when paramiko goes on to the login before it notices.
+    (paramiko.SSHException, "No existing", "login", "{address} sends no SSH banner within the connect timeout", ""),
     (socket.gaierror, _ANY, "connect", "the name {host} cannot be resolved", ""),
     (TimeoutError, _ANY, "connect", "{address} does not answer within the connect timeout", ""),
     (

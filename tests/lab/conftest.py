@@ -29,6 +29,16 @@ class Site:
     lab: lab.Lab
     folder: Path
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command as users run it, and do not wait."""
+        return subprocess.Popen(
+            [str(Path(sys.executable).with_name("mounttool")), *arguments],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def mounttool(self, *arguments: str, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(Path(sys.executable).with_name("mounttool")), *arguments],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -295,6 +296,21 @@ def test_an_interrupted_run_is_finished_by_the_next(mounted: Site) -> None:
     assert mounted.statuses("mount", "--config", changed, "--hosts", "node1") == {"node1": "ok"}
 
 
+def test_ctrl_c_ends_a_run_with_a_word_and_the_next_run_finishes_it(mounted: Site) -> None:
+    mounted.mounttool("unmount")
+    with mounted.start("mount") as process:
+        assert process.stderr
+        next(line for line in process.stderr if "unit juicefs" in line)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+
+    assert process.returncode == 130
+    assert "interrupted; " in said
+    assert "Traceback" not in said
+    assert mounted.mounttool("mount").returncode == 0
+    assert mounted.statuses("mount") == BOTH_OK
+
+
 def test_no_secret_shows_on_a_node(mounted: Site) -> None:
     secrets = [path.read_text().strip() for path in (mounted.lab.settings.state / "secrets").iterdir()]
     seen = mounted.sh(
@@ -307,7 +323,9 @@ def test_no_secret_shows_on_a_node(mounted: Site) -> None:
 
 def test_hosts_that_refuse_hang_or_lack_sudo_cost_only_themselves(mounted: Site) -> None:
     silent = "import socket, time; s = socket.create_server((str(), 2222)); time.sleep(600)"
-    mounted.sh("node2", f"systemd-run -q --unit=silent python3 -c '{silent}'")
+    mounted.sh(
+        "node2", f"systemd-run -q --unit=silent python3 -c '{silent}'; until ss -ltn | grep -q :2222; do :; done"
+    )
     config = mounted.config("hosts", ('user = "ops"', 'user = "ops"\nconnect_timeout_s = 2'))
     hosts = "node1,node1:1,node2:2222,nosudo@node1,10.213.80.99,no-such-name"
     began = time.monotonic()
@@ -325,7 +343,7 @@ def test_hosts_that_refuse_hang_or_lack_sudo_cost_only_themselves(mounted: Site)
         "10.213.80.99: connect: ",
         "no-such-name: connect: the name no-such-name cannot be resolved",
     ):
-        assert said in completed.stderr
+        assert said in completed.stderr, completed.stderr
     assert "Traceback" not in completed.stderr
     assert "checkpoints   ok" in completed.stdout
 
