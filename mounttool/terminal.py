@@ -46,9 +46,10 @@ def print_error(error: MounttoolError) -> None:
         err.print(f"  try: {rich.markup.escape(error.hint)}")
 
 
-def status(text: str) -> str:
-    """Return a status with its style, for a table."""
-    return f"[{STYLES.get(text, '')}]{text}[/]" if text in STYLES else rich.markup.escape(text)
+def status(text: str, shown: str = "") -> str:
+    """Return a status, or the word shown for it, with the status' style."""
+    word = rich.markup.escape(shown or text)
+    return f"[{STYLES[text]}]{word}[/]" if text in STYLES else word
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:

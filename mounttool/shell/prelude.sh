@@ -81,7 +81,7 @@ step() {
     if [ "$act" = apply ]; then test_so="${kind}_is" make_so="${kind}_make"; else test_so="${kind}_gone" make_so="${kind}_remove"; fi
     if ("$test_so" "$@") >"$scratch/log" 2>&1 9>&-; then
         outcome ok
-    elif [ "$dry" = 1 ]; then
+    elif [ "$dry" = 1 ] && ! only_looks "$kind"; then
         outcome would
     else
         say start "$number" "$title"
@@ -100,6 +100,9 @@ step() {
         rm -f "$scratch/again"
     fi
 }
+
+# Kinds whose action is to say what is wrong; a dry run says it too.
+only_looks() { [ "$1" = idle ] || [ "$1" = reachable ]; }
 
 outcome() {
     [ ! -f "$scratch/warnings" ] || sort -u "$scratch/warnings" | while IFS= read -r text; do say warning "$text"; done

@@ -25,6 +25,8 @@ from mounttool.terminal import Board, err, out, print_error, print_json, print_t
 from mounttool.terminal import status as styled
 
 Outcomes = HostResult[list[MountOutcome]]
+#: What is said of a step that takes away.
+_REMOVED = {"changed": "removed", "would": "would remove"}
 
 
 @command()
@@ -86,8 +88,8 @@ def provision(
     loaded = configs.load(config)
     mounts = loaded.select(backend=backend, name=name)
     chosen = hosts_of(loaded, hosts)[:1]
-    results = _work(loaded, chosen, mounts, _provision, Intent(dry_run=dry_run), quiet=json_)
-    _report(results, json_=json_)
+    intent = Intent(dry_run=dry_run)
+    _report(_work(loaded, chosen, mounts, _provision, intent, quiet=json_), intent, json_=json_)
 
 
 @command(adopt="copy a directory that is in a link's way, verify the copy and keep the old one aside")
@@ -109,7 +111,7 @@ def mount(
     loaded = configs.load(config)
     mounts = loaded.select(backend=backend, name=name)
     intent = Intent(dry_run=dry_run, adopt=adopt)
-    _report(_work(loaded, hosts_of(loaded, hosts), mounts, _plan, intent, quiet=json_), json_=json_)
+    _report(_work(loaded, hosts_of(loaded, hosts), mounts, _plan, intent, quiet=json_), intent, json_=json_)
 
 
 @command()
@@ -133,7 +135,7 @@ def unmount(
     intent = Intent(action="remove", dry_run=dry_run)
     # In the opposite order of mounting, so that what was stacked on what comes apart again.
     results = _work(loaded, hosts_of(loaded, hosts), mounts[::-1], _plan, intent, quiet=json_)
-    _report(results, json_=json_)
+    _report(results, intent, json_=json_)
 
 
 @command()
@@ -203,7 +205,7 @@ def _step(board: Board, host: str, mount: str, title: str) -> None:
     board.say(host, f"{mount}: {title}")
 
 
-def _report(results: Sequence[Outcomes], *, json_: bool) -> None:
+def _report(results: Sequence[Outcomes], intent: Intent, *, json_: bool) -> None:
     if json_:
         print_json(
             [
@@ -227,7 +229,7 @@ def _report(results: Sequence[Outcomes], *, json_: bool) -> None:
     ]  # fmt: skip
     if rows:
         print_table(("host", "mount", "result", "ok", "changed", "would", "failed", "skipped"), rows)
-    _details(results)
+    _details(results, intent)
     _end(results, ok=_well(results))
 
 
@@ -235,7 +237,7 @@ def _well(results: Sequence[Outcomes]) -> bool:
     return all(outcome.status != "failed" for result in results for outcome in result.value or [])
 
 
-def _details(results: Sequence[Outcomes]) -> None:
+def _details(results: Sequence[Outcomes], intent: Intent) -> None:
     """What changed, what is to be known, and each failure with its step, command, last lines and way out.
 
     Hosts with the same line share it: a fleet of hundreds differs in few.
@@ -244,7 +246,7 @@ def _details(results: Sequence[Outcomes]) -> None:
     failures: dict[tuple[str, str, str], list[tuple[str, MountOutcome]]] = {}
     for result in results:
         for outcome in result.value or []:
-            for text in _lines(outcome):
+            for text in _lines(outcome, intent):
                 lines.setdefault(text, []).append(result.host)
             if outcome.status == "failed":
                 step = outcome.failure
@@ -256,11 +258,12 @@ def _details(results: Sequence[Outcomes]) -> None:
         _failure(", ".join(host for host, _ in group), group[0][1])
 
 
-def _lines(outcome: MountOutcome) -> Iterator[str]:
+def _lines(outcome: MountOutcome, intent: Intent) -> Iterator[str]:
     for step in outcome.steps:
         if step.status in {"changed", "would"}:
             note = f" ({step.note})" if step.note else ""
-            yield f"{outcome.name}: {styled(step.status)} {rich.markup.escape(step.title + note)}"
+            word = _REMOVED.get(step.status, "") if intent.action == "remove" else step.status
+            yield f"{outcome.name}: {styled(step.status, word)} {rich.markup.escape(step.title + note)}"
     for text in outcome.warnings:
         yield f"{outcome.name}: [yellow]warning:[/] {rich.markup.escape(text)}"
 
