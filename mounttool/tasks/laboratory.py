@@ -20,7 +20,7 @@ def _say(text: str) -> None:
 
 
 @command(nodes="how many nodes; more than there are adds some")
-def up(c: Context, nodes: int = 2) -> None:
+def up(c: Context, nodes: int = 2, json_: bool = False) -> None:
     """Bring up real nodes with systemd and sshd, and Redis, MariaDB, PostgreSQL and S3 beside them.
 
     Writes a mounttool.toml for them into the current folder, unless there is one that is not the lab's.
@@ -28,7 +28,9 @@ def up(c: Context, nodes: int = 2) -> None:
     Example: fab lab.up --nodes 2
     """
     lab.preflight()
-    lab.up(nodes, say=_say)
+    running = lab.up(nodes, say=_say)
+    if json_:
+        print_json({"nodes": running.nodes, "ssh_config": running.ssh_config, "configs": running.configs})
 
 
 @command()
@@ -63,21 +65,28 @@ def ssh(c: Context, node: str, command: str) -> None:
 
 
 @command(node="a node's name")
-def reboot(c: Context, node: str) -> None:
+def reboot(c: Context, node: str, json_: bool = False) -> None:
     """Reboot a node in order, and wait until it answers over SSH.
 
     Example: fab lab.reboot --node node1
     """
-    out.print(f"{node}: answers again after {format_seconds(lab.reboot(node))}")
+    _back(node, lab.reboot(node), json_=json_)
 
 
 @command(node="a node's name")
-def powercut(c: Context, node: str) -> None:
+def powercut(c: Context, node: str, json_: bool = False) -> None:
     """Cut a node's power, as a reclaimed instance loses it, and wait until it answers again.
 
     Example: fab lab.powercut --node node1
     """
-    out.print(f"{node}: answers again after {format_seconds(lab.powercut(node))}")
+    _back(node, lab.powercut(node), json_=json_)
+
+
+def _back(node: str, seconds: float, *, json_: bool) -> None:
+    if json_:
+        print_json({"node": node, "seconds": seconds})
+    else:
+        out.print(f"{node}: answers again after {format_seconds(seconds)}")
 
 
 @command(image="remove the cached node image too")

@@ -96,6 +96,8 @@ def test_a_node_boots_without_its_storage_and_mounts_when_it_is_back(mounted: Si
         # An orderly stop would give JuiceFS its 30 s to flush to a Redis that is away.
         assert lab.powercut("node1") < 10
         assert mounted.verdicts()["node1"] == "absent"
+        # Nothing fills the root disk meanwhile: the bare mount point is immutable, for root too.
+        assert lab.run("node1", "touch /mnt/jfs/stray").returncode != 0
     finally:
         mounted.sh("storage", "systemctl start redis")
 
@@ -180,6 +182,42 @@ def test_an_endpoint_that_does_not_answer_is_named_within_bounds(
     assert completed.returncode == 1
     assert f"{service} at storage:1 does not answer this node" in completed.stderr
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"maxmemory-policy": "allkeys-lru"}, "has maxmemory-policy allkeys-lru"),
+        ({"appendonly": "no", "save": ""}, "does not persist"),
+    ],
+)
+def test_a_redis_that_evicts_or_forgets_is_refused(mounted: Site, settings: dict[str, str], said: str) -> None:
+    redis = f"REDISCLI_AUTH={(mounted.lab.secrets / 'redis').read_text().strip()} redis-cli config set"
+    usual = {"maxmemory-policy": "noeviction", "appendonly": "yes", "save": "3600 1"}
+    try:
+        for key, value in settings.items():
+            mounted.sh("storage", f"{redis} {key} '{value}'")
+        completed = mounted.mounttool("provision")
+    finally:
+        for key in settings:
+            mounted.sh("storage", f"{redis} {key} '{usual[key]}'")
+
+    assert completed.returncode == 1
+    assert said in completed.stderr
+    assert "noeviction" in completed.stderr
+
+
+def test_a_managed_redis_that_refuses_config_is_warned_of(mounted: Site) -> None:
+    password = (mounted.lab.secrets / "redis").read_text().strip()
+    redis = f"REDISCLI_AUTH={password} redis-cli"
+    mounted.sh("storage", f"{redis} acl setuser managed on '>{password}' '~*' '&*' +@all -config")
+    config = mounted.config("managed", ("redis://storage:6379/1", "redis://managed@storage:6379/1"))
+
+    completed = mounted.mounttool("provision", "--config", config)
+    mounted.sh("storage", f"{redis} acl deluser managed")
+
+    assert completed.returncode == 0, completed.stderr
+    assert "warning: Redis at storage:6379 does not let us read its configuration" in completed.stdout
 
 
 def test_a_missing_bucket_is_named(mounted: Site) -> None:
