@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
@@ -36,7 +39,7 @@ class LocalSession:
         assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018 - three pipes were asked for
         errors: list[str] = []
         reader = threading.Thread(target=lambda: errors.extend(process.stderr or []), daemon=True)
-        timer = threading.Timer(limit, process.kill)
+        timer = threading.Timer(limit, _end, [process])
         reader.start()
         timer.start()
         try:
@@ -55,10 +58,22 @@ class LocalSession:
         finally:
             expired = not timer.is_alive()
             timer.cancel()
-            process.kill()
+            _end(process)
+            process.stdout.close()
+            # A service that the script started may hold the other pipe; its reader is left to it.
+            if not reader.is_alive():
+                process.stderr.close()
         if expired:
             raise HostError(self.host, "run", f"its deadline of {limit:g} s is over", hint="see fleet.deadline_s")
         return Completed(process.returncode, "".join(lines), "".join(errors))
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the shell with all that it started and waits for; killing it alone would leave its pipes open."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
