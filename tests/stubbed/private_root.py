@@ -90,8 +90,16 @@ done
 
 def obstacle() -> str:
     """Why no such root can be made here; empty when it can."""
-    done = subprocess.run([*_unshare(), "true"], capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else f"needs root or user namespaces: {done.stderr.strip()}"
+    # In the namespace's own /tmp.
+    attempt = "mount -t tmpfs tmpfs /tmp && mkdir /tmp/u /tmp/w /tmp/r && exec mount -t overlay overlay -o $0 /tmp/r"
+    options = f"lowerdir=/,upperdir=/tmp/u,workdir=/tmp/w{_xattr()}"
+    done = subprocess.run([*_unshare(), "sh", "-c", attempt, options], capture_output=True, text=True, check=False)
+    said = " ".join(done.stderr.split())
+    return "" if done.returncode == 0 else f"needs root, or user namespaces that may mount an overlay of /: {said}"
+
+
+def _xattr() -> str:
+    return ",userxattr" if os.geteuid() else ""
 
 
 def _unshare() -> list[str]:
@@ -152,10 +160,9 @@ class PrivateRoot:
             shutil.copy(STUBS / name, self.state / "stubs")
         shutil.copy(STUBS / "curl", self.state / "packaged")
         (self.state / "log").touch()
-        options = ",userxattr" if os.geteuid() else ""
         arguments = [
             str(self.folder / "mount"),
-            options,
+            _xattr(),
             _HIDDEN,
             str(self.state),
             OS_RELEASE[self.distribution],
