@@ -53,6 +53,13 @@ def _absolute(path: str) -> str:
     return "/" + "/".join(part for part in parts if part)
 
 
+def _mount_point(path: str) -> str:
+    # systemd's units have at most 255 characters, and ours are named after the path.
+    if len(systemd.escape_path(path)) > 200:
+        raise ValueError("a path of at most 200 characters as systemd escapes it")
+    return path
+
+
 def _relative(path: str) -> str:
     if path.startswith("/") or {"", ".", ".."} & set(path.split("/")):
         raise ValueError("a relative path without . and ..")
@@ -106,7 +113,9 @@ class Backend(pydantic.BaseModel, abc.ABC):
     example_name: ClassVar[str] = "checkpoints"
 
     name: str
-    mount_point: AbsolutePath = pydantic.Field(description="where it is mounted", examples=["/mnt/jfs"])
+    mount_point: Annotated[AbsolutePath, pydantic.AfterValidator(_mount_point)] = pydantic.Field(
+        description="where it is mounted", examples=["/mnt/jfs"]
+    )
     link: AbsolutePath | None = pydantic.Field(
         None, description="a symbolic link into the mount: the path that programs use", examples=["/mmc-checkpoint"]
     )

@@ -45,8 +45,12 @@ def session(host: str, fleet: Fleet) -> Session:
     return LocalSession(fleet.deadline_s) if host == LOCAL else SshSession(host, fleet)
 
 
-def each(hosts: Sequence[str], fleet: Fleet, work: Callable[[Session], T]) -> list[HostResult[T]]:
+def each(
+    hosts: Sequence[str], fleet: Fleet, work: Callable[[Session], T], *, keep_open: bool = False
+) -> list[HostResult[T]]:
     """Call ``work`` with a session to each host, ``fleet.parallelism`` at once; results in the hosts' order.
+
+    With ``keep_open`` the sessions stay as they are, for a caller who goes on with them and closes them.
 
     Raises:
         InputError: there is no host.
@@ -67,7 +71,8 @@ def each(hosts: Sequence[str], fleet: Fleet, work: Callable[[Session], T]) -> li
         except Exception as error:  # noqa: BLE001 - whatever one node's answer broke must not end the others
             done[host] = HostResult(host, error=HostError(host, "run", f"{type(error).__name__}: {error}"))
         finally:
-            opened.close()
+            if not keep_open:
+                opened.close()
 
     unique = list(dict.fromkeys(hosts))
     with concurrent.futures.ThreadPoolExecutor(min(fleet.parallelism, len(unique))) as pool:

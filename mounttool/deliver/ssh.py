@@ -17,7 +17,7 @@ import fabric
 import paramiko
 
 from mounttool.config import Fleet
-from mounttool.errors import HostError
+from mounttool.errors import HostError, SecretError
 from mounttool.session import Completed
 
 # Its threads print tracebacks of what is reported here in one line.
@@ -101,7 +101,11 @@ class SshSession:
 
     def _preface(self) -> str:
         if self._fleet.sudo and self._fleet.sudo_password:
-            return self._fleet.sudo_password.reveal() + "\n"
+            password = self._fleet.sudo_password.reveal()
+            if "\n" in password:
+                # sudo reads one line; a shell would run the next.
+                raise SecretError(f"{self._fleet.sudo_password.reference}: expected a password of one line")
+            return password + "\n"
         return ""
 
     def _connect(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from mounttool.tasks import benchmark, configuration, laboratory, mounts
+from mounttool.tasks import benchmark, configuration, laboratory, mounts, verification
 
 namespace = Collection()
 for task in (
@@ -16,6 +16,7 @@ for task in (
     mounts.mount,
     mounts.unmount,
     mounts.status,
+    verification.verify,
     benchmark.bench,
     benchmark.compare,
 ):
