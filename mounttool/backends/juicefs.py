@@ -29,12 +29,12 @@ KNOWN_SUMS = {
     },
 }
 
-#: Options that suit images of many MB, written once in order and read once on another node. Each was measured against
-#: JuiceFS' defaults; benchmarks/README.md has the numbers.
+#: Options that suit images of many MB, written once in order and read once on another node. Measured together against
+#: JuiceFS' defaults: benchmarks/README.md has the numbers, and says what they do not show.
 CHECKPOINT_PROFILE: Mapping[str, str | int] = {
     # One FUSE request carries 1 MiB instead of 128 KiB: fewer switches into the daemon for the same bytes.
     "max-fuse-io": "1M",
-    # Room for uploads and read-ahead to run beside the writer; the default 300 MiB stalls it.
+    # Room for read-ahead and uploads where S3 is far away; on one machine it made no difference that was measured.
     "buffer-size": 1024,
     # An image is read once, on another node: a disk cache would only be written.
     "cache-size": 0,
