@@ -142,5 +142,8 @@ def _line(target: Target, rows: Sequence[Row], repeats: int) -> str:
         if reasons := sorted({row.invalid_reason for row in ranks} - {""}):
             parts.append(f"{phase} not valid: {', '.join(reasons)}")
         else:
-            parts.append(f"{phase} {format_rate(sum(row.bytes for row in ranks) / max(row.wall_s for row in ranks))}")
+            rate = format_rate(sum(row.bytes for row in ranks) / max(row.wall_s for row in ranks))
+            parts.append(f"{phase} {rate} on {ranks[0].node}")
+    if all(row.checksum_ok for row in rows):
+        parts.append("checksums equal")
     return f"{which}: {target.name}: {', '.join(parts)}"
