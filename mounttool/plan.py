@@ -12,13 +12,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from mounttool.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Base of every state. ``title`` is how people see it; ``kind`` is its name in scripts and results."""
+    """Base of every state. ``kind`` is its name in scripts and results."""
+
+    label: ClassVar[str]
 
     @property
     def kind(self) -> str:
@@ -27,8 +30,10 @@ class Step:
 
     @property
     def title(self) -> str:
-        """One line for people."""
-        return self.kind
+        """One line for people: the label with the step's fields filled in."""
+        fields = {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
+        words = {name: " ".join(field) if isinstance(field, tuple) else field for name, field in fields.items()}
+        return self.label.format_map(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +44,10 @@ class Package(Step):
     left alone; empty: ask the package database.
     """
 
+    label: ClassVar[str] = "package {names}"
+
     provides: str
     names: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        """The packages' names."""
-        return f"package {' '.join(self.names)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,13 @@ class Release(Step):
     is the program itself.
     """
 
+    label: ClassVar[str] = "program {path}"
+
     path: str
     url: str
     sha256: str
     member: str = ""
     restarts: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """The installed program."""
-        return f"program {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +75,13 @@ class Directory(Step):
     directory is data and stays when the mount is taken away.
     """
 
+    label: ClassVar[str] = "directory {path}"
+
     path: str
     owner: str = "root"
     group: str = "root"
     mode: str = "0755"
     inside: str = ""
-
-    @property
-    def title(self) -> str:
-        """The path."""
-        return f"directory {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +91,19 @@ class MountPoint(Step):
     Another file system there than ``fstype`` from ``source`` is refused, unless ``unit`` itself put it there.
     """
 
+    label: ClassVar[str] = "mount point {path}"
+
     path: str
     fstype: str
     source: str
     unit: str
 
-    @property
-    def title(self) -> str:
-        """The path."""
-        return f"mount point {self.path}"
-
 
 @dataclass(frozen=True, slots=True)
 class File(Step):
     """A file with exactly this content. ``restarts`` names units that must be restarted when it changes."""
+
+    label: ClassVar[str] = "file {path}"
 
     path: str
     content: str
@@ -117,23 +112,15 @@ class File(Step):
     mode: str = "0644"
     restarts: tuple[str, ...] = ()
 
-    @property
-    def title(self) -> str:
-        """The path."""
-        return f"file {self.path}"
-
 
 @dataclass(frozen=True, slots=True)
 class Program(Step):
     """A script of mounttool's own that units of several mounts call; it goes with the last of them."""
 
+    label: ClassVar[str] = "program {path}"
+
     path: str
     content: str
-
-    @property
-    def title(self) -> str:
-        """The path."""
-        return f"program {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +130,11 @@ class Environment(Step):
     Values given as `Secret` are revealed only when the script is rendered for delivery.
     """
 
+    label: ClassVar[str] = "environment {path}"
+
     path: str
     values: Mapping[str, str | Secret]
     restarts: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """The path."""
-        return f"environment {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,56 +145,44 @@ class Unit(Step):
     ``wait_s`` bounds how long a start may take.
     """
 
+    label: ClassVar[str] = "unit {name}"
+
     name: str
     content: str
     mount_point: str = ""
     wait_s: int = 90
-
-    @property
-    def title(self) -> str:
-        """The unit's name."""
-        return f"unit {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class DropIn(Step):
     """A drop-in for a unit that somebody else owns. It takes effect when that unit is next started."""
 
+    label: ClassVar[str] = "drop-in {unit}.d/{name}.conf"
+
     unit: str
     name: str
     content: str
-
-    @property
-    def title(self) -> str:
-        """The unit and the drop-in's name."""
-        return f"drop-in {self.unit}.d/{self.name}.conf"
 
 
 @dataclass(frozen=True, slots=True)
 class Symlink(Step):
     """A symbolic link. What stands in its way is somebody's data: refused, or kept aside when adopting is asked for."""
 
+    label: ClassVar[str] = "link {path} -> {target}"
+
     path: str
     target: str
-
-    @property
-    def title(self) -> str:
-        """Path and target."""
-        return f"link {self.path} -> {self.target}"
 
 
 @dataclass(frozen=True, slots=True)
 class Reachable(Step):
     """A TCP endpoint answers the node within 5 seconds; when it does not, the message says which."""
 
+    label: ClassVar[str] = "{what} answers at {host}:{port}"
+
     what: str
     host: str
     port: int
-
-    @property
-    def title(self) -> str:
-        """What is where."""
-        return f"{self.what} answers at {self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,17 +193,14 @@ class Ensure(Step):
     ``hint`` is what to try when the action fails; ``library`` are functions that both may call.
     """
 
+    label: ClassVar[str] = "{what}"
+
     what: str
     test: str
     action: str
     environment: Mapping[str, str | Secret] = field(default_factory=dict)
     hint: str = ""
     library: str = ""
-
-    @property
-    def title(self) -> str:
-        """What shall be so."""
-        return self.what
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,5 +234,9 @@ class _Conversation:
                 self._host, "sudo" if "sudo" in said else "login", said,
                 hint="check fleet.sudo, fleet.sudo_password and what the user may do there" if "sudo" in said else "",
             )  # fmt: skip
+        if self._channel.exit_status < 0:
+            raise HostError(
+                self._host, "run", "the connection broke, or the shell there was killed", hint="run it again"
+            )
         stdout = "".join(self._stdout) + self._partial.decode(errors="replace")
         return Completed(self._channel.exit_status, stdout, stderr)

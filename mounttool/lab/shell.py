@@ -24,7 +24,7 @@ def call(*argv: str | Path, stdin: str | None = None, timeout_s: float = 60) -> 
         done = subprocess.run(
             words, input=stdin, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise LabError(f"{words[0]}: not found on this machine") from None
     except subprocess.TimeoutExpired:
         raise LabError(f"{shown}: no end after {timeout_s:.0f} s") from None
