@@ -15,9 +15,15 @@ act=${act:-apply} dry=${dry:-1} adopt=${adopt:-0}
 
 # --- talking to the caller
 
+tab='	' newline='
+'
+# A process less for each field counts: a fleet waits for this many times.
 say() {
     line=mounttool
-    for part; do line="$line	$(printf '%s' "$part" | tr '\t\n\r' '   ')"; done
+    for part; do
+        case $part in *"$tab"* | *"$newline"*) part=$(printf '%s' "$part" | tr '\t\n' '  ') ;; esac
+        line=$line$tab$part
+    done
     printf '%s\n' "$line"
 }
 
@@ -77,7 +83,7 @@ step() {
         say step skipped "$number" "$title" ""
         return
     fi
-    rm -f "$scratch/note" "$scratch/hint" "$scratch/command" "$scratch/warnings"
+    for word in note hint command warnings; do [ ! -e "$scratch/$word" ] || rm -f "$scratch/$word"; done
     if [ "$act" = apply ]; then test_so="${kind}_is" make_so="${kind}_make"; else test_so="${kind}_gone" make_so="${kind}_remove"; fi
     if ("$test_so" "$@") >"$scratch/log" 2>&1 9>&-; then
         outcome ok
@@ -106,7 +112,9 @@ only_looks() { [ "$1" = idle ] || [ "$1" = reachable ]; }
 
 outcome() {
     [ ! -f "$scratch/warnings" ] || sort -u "$scratch/warnings" | while IFS= read -r text; do say warning "$text"; done
-    say step "$1" "$number" "$title" "$(cat "$scratch/note" 2>/dev/null)"
+    told=
+    [ ! -e "$scratch/note" ] || told=$(cat "$scratch/note")
+    say step "$1" "$number" "$title" "$told"
 }
 
 # --- looking
@@ -114,11 +122,9 @@ outcome() {
 # A file name that stands for a path.
 flat() { printf '%s' "$1" | sed 's/%/%25/g; s,/,%2F,g'; }
 
+# Names and numbers both count.
 owned() {
-    set -- "$2" "$3" "$4" "$(stat -c '%U %u' "$1")" "$(stat -c '%G %g' "$1")" "$(stat -c %a "$1")"
-    case " $4 " in *" $1 "*) ;; *) return 1 ;; esac
-    case " $5 " in *" $2 "*) ;; *) return 1 ;; esac
-    [ "${3#0}" = "$6" ]
+    case " $(stat -c '%U:%G:%a %u:%G:%a %U:%g:%a %u:%g:%a' "$1") " in *" $2:$3:${4#0} "*) ;; *) return 1 ;; esac
 }
 
 own() { run chown "$2:$3" "$1" && run chmod "$4" "$1"; }
@@ -345,8 +351,11 @@ program_remove() { run rm -f "$1" && { rmdir "${1%/*}" 2>/dev/null || :; }; }
 # --- unit NAME CONTENT MOUNT_POINT WAIT_S
 
 unit_is() {
-    holds "$units/$1" "$2" && [ ! -e "$state/pending/$1" ] && systemctl -q is-enabled "$1" && systemctl -q is-active "$1" &&
-        [ "$(systemctl show -p NeedDaemonReload --value "$1")" = no ]
+    holds "$units/$1" "$2" && [ ! -e "$state/pending/$1" ] || return 1
+    shown=$newline$(systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload "$1")$newline
+    for line in ActiveState=active UnitFileState=enabled NeedDaemonReload=no; do
+        case $shown in *"$newline$line$newline"*) ;; *) return 1 ;; esac
+    done
 }
 
 unit_make() {
