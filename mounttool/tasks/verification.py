@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich.markup
 from invoke.context import Context
@@ -19,9 +20,10 @@ from mounttool.session import Session
 from mounttool.tasks._command import command, fail, hosts_of
 from mounttool.terminal import print_error, print_json, print_table
 from mounttool.terminal import status as styled
-from mounttool.verify.run import Finding
-from mounttool.verify.run import verify as run_tests
-from mounttool.verify.subject import Subject
+
+if TYPE_CHECKING:
+    from mounttool.verify.run import Finding
+    from mounttool.verify.subject import Subject
 
 
 @command(junit="write the results as JUnit XML into this file too")
@@ -40,6 +42,9 @@ def verify(
 
     Example: fab verify --junit verify.xml
     """
+    # pytest and testinfra take their time to import: only those who verify wait for them.
+    from mounttool.verify import run  # noqa: PLC0415
+
     loaded = configs.load(config)
     mounts = loaded.select(backend=backend, name=name)
     with ExitStack() as stack:
@@ -50,7 +55,7 @@ def verify(
 
         results = fleet.each(hosts_of(loaded, hosts), loaded.fleet, subject, keep_open=True)
         subjects = [result.value for result in results if result.value]
-        findings = run_tests(subjects, junit=Path(junit) if junit else None)
+        findings = run.verify(subjects, junit=Path(junit) if junit else None)
     errors = [result.error for result in results if result.error]
     if json_:
         print_json({"findings": [dataclasses.asdict(found) for found in findings], "errors": [str(e) for e in errors]})
@@ -63,6 +68,8 @@ def verify(
 
 
 def _subject(session: Session, mounts: Sequence[Backend], settings: Fleet) -> Subject:
+    from mounttool.verify.subject import Subject  # noqa: PLC0415 - as above
+
     node = facts(session)
     plans = tuple(mount.plan(node) for mount in mounts)
     secrets = {secret for plan in plans for secret in plan.secrets}
