@@ -153,7 +153,8 @@ release() {
     gate=$1
     shift
     systemctl -q is-active "$gate" && return 0
-    systemctl --no-block start "$gate"
+    # On the very first start the gate is not there yet, and nothing waits.
+    systemctl --no-block start "$gate" 2>/dev/null || return 0
     for consumer; do
         if systemctl -q is-enabled "$consumer" 2>/dev/null; then systemctl --no-block start "$consumer"; fi
     done

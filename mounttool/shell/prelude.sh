@@ -359,14 +359,14 @@ unit_is() {
 }
 
 unit_make() {
-    verb=start
+    verb=start limit=$4
     if systemctl -q is-active "$1"; then
         if [ -n "$3" ]; then refuse_when_busy "$3" || return 1; fi
-        verb=restart
+        verb=restart limit=$((2 * $4)) # the stop is bounded like the start
     fi
     pend "$1" && put "$units/$1" "$2" root root 0644 && run systemctl daemon-reload && run systemctl enable "$1" || return 1
     since=$(date '+%Y-%m-%d %H:%M:%S')
-    if ! run timeout "$4" systemctl "$verb" "$1"; then
+    if ! run timeout "$limit" systemctl "$verb" "$1"; then
         journalctl -u "$1" --since "$since" -o cat --no-pager 2>/dev/null | tail -n 10
         systemctl -q is-active "$1" || refuse "$1 did not start: $(systemctl show -p Result --value "$1")"
         return 1

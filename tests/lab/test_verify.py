@@ -51,21 +51,22 @@ def test_a_hung_daemon_is_named_and_not_waited_for(mounted: Site) -> None:
     assert found["running"][0] == "ok"
 
 
-def test_a_dead_mount_is_named(mounted: Site) -> None:
-    # Nobody heals it: the unit stays in the state of its stop.
+def test_a_dead_mount_is_named_and_healed_by_the_next_start(mounted: Site) -> None:
+    # Nobody restarts the daemon, and nobody clears its mount away.
+    override = f"/run/systemd/system/{UNIT}.d"
     mounted.sh(
-        "node1", f"systemctl kill -s KILL {UNIT}; systemctl stop --no-block {UNIT}; systemctl mask -q --runtime {UNIT}"
+        "node1", f"mkdir -p {override} && printf '[Service]\\nRestart=no\\nExecStopPost=\\n' >{override}/dead.conf"
     )
-    mounted.sh("node1", "umount -l /mnt/jfs 2>/dev/null; mount | grep -c jfs || :")
+    mounted.sh("node1", "systemctl daemon-reload; pkill -9 juicefs; sleep 1")
     try:
         found = findings(mounted)
     finally:
-        mounted.sh("node1", f"systemctl unmask -q --runtime {UNIT}; systemctl start {UNIT}")
+        mounted.sh("node1", f"rm -r {override}; systemctl daemon-reload; systemctl start {UNIT}")
 
-    assert found["mounted"][0] == "failed"
-    assert found["mounted"][1].startswith(("absent", "dead"))
+    assert found["mounted"] == ("failed", "dead: Transport endpoint is not connected")
     assert found["running"][0] == "failed"
-    assert found["owned"][0] == "skipped"
+    assert found["owned"] == ("skipped", "not looked at: the mount is dead")
+    assert findings(mounted)["mounted"][0] == "ok"
 
 
 @pytest.mark.parametrize(
