@@ -85,12 +85,20 @@ def mac(address: str, kind: int = 2) -> str:
 
 def _cable(settings: Settings, netns: str, interface: str, port: str) -> None:
     """Lay a cable from an interface in ``netns`` to a port of the bridge."""
-    # The last cable in that port goes with its namespace, but only a while after it.
-    if any(link["ifname"] == port for link in json.loads(_ip(settings.switch, "-json link show type veth"))):
-        _ip(settings.switch, f"link del {port}")
+    # The last cable in that port goes with its namespace, but only a while after it: it may go by itself just now.
+    if port in _ports(settings):
+        try:
+            _ip(settings.switch, f"link del {port}")
+        except LabError:
+            if port in _ports(settings):
+                raise
     address = mac(settings.address(port))
     _ip(netns, f"link add {interface} address {address} type veth peer name {port} netns {settings.switch}")
     _ip(settings.switch, f"link set {port} master bridge up")
+
+
+def _ports(settings: Settings) -> set[str]:
+    return {link["ifname"] for link in json.loads(_ip(settings.switch, "-json link show type veth"))}
 
 
 def _ip(netns: str, command: str) -> str:
