@@ -11,19 +11,19 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: From the ground up. A module imports what stands below it, and its own part's modules.
 LAYERS = (
     {"errors", "__init__"},
-    {"quantities", "secrets"},
+    {"quantities", "secrets", "semantics"},
     {"plan", "session"},
     {"systemd", "render", "node"},
     {"backends"},
     {"config"},
-    {"deliver", "verify", "aws", "example"},
+    {"deliver", "verify", "compat", "aws", "example"},
 )
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 #: May import anything; nothing imports them.
 TOP = {"tasks", "cli", "lab"}
 MEASURING = {"bench", "report", "results"}
 #: Longer than it should be, and why.
-LONGER = {"plan.py": 360}  # a catalogue of frozen dataclasses: no logic that a second module would part
+LONGER = {"plan.py": 430}  # a catalogue of frozen dataclasses: no logic that a second module would part
 
 
 def part_of(module: Path) -> str:
@@ -55,8 +55,8 @@ def test_imports_point_down(module: Path) -> None:
     allowed = {name for name, height in HEIGHT.items() if height < HEIGHT[own]} | {own}
     if own == "render":
         allowed.add("systemd")
-    if own == "verify":
-        allowed.add("deliver")  # it looks over the same sessions
+    if own in {"verify", "compat"}:
+        allowed.add("deliver")  # they look over the same sessions
     assert imported(module) <= allowed
 
 
