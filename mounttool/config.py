@@ -5,6 +5,7 @@ A relative path (of a key, an ssh_config, a ``file:`` secret, a certificate) is 
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from collections.abc import Mapping
@@ -14,13 +15,14 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 
 from mounttool import backends
-from mounttool.backends.base import Backend, OneLine, SecretReference
+from mounttool.backends._fields import OneLine, SecretReference
+from mounttool.backends.base import Backend
 from mounttool.errors import ConfigError, InputError
 
 DEFAULT_FILE = "mounttool.toml"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 Model = TypeVar("Model", bound=pydantic.BaseModel)
-_PATHS = {"key", "ssh_config", "known_hosts", "metadata_ca"}
+_PATHS = {"ca", "key", "ssh_config", "known_hosts", "metadata_ca"}
 
 
 class Fleet(pydantic.BaseModel):
@@ -121,7 +123,7 @@ def parse(text: str, file: str = DEFAULT_FILE) -> Config:
         raise ConfigError(file, "mount", None, "tables such as [mount.checkpoints]")
     mounts = tuple(_mount(name, table, file) for name, table in declared.items())
     _refuse_overlaps(mounts, file)
-    return Config(file=file, fleet=fleet, mounts=mounts)
+    return Config(file=file, fleet=fleet, mounts=_nested(mounts, file))
 
 
 def _mount(name: str, table: Mapping[str, Any], file: str) -> Backend:
@@ -169,6 +171,27 @@ def _refuse_overlaps(mounts: tuple[Backend, ...], file: str) -> None:
             if path in taken:
                 raise ConfigError(file, key, path, f"a path of its own: {taken[path]} is the same")
             taken[path] = key
+    for mount, other in itertools.permutations(mounts, 2):
+        if reason := mount.conflict(other):
+            raise ConfigError(
+                file, f"mount.{mount.name}", None, f"something else beside [mount.{other.name}]: {reason}"
+            )
+
+
+def _nested(mounts: tuple[Backend, ...], file: str) -> tuple[Backend, ...]:
+    """Let what is mounted inside another mount wait for that one, as any other consumer does."""
+    waiting: dict[str, tuple[str, ...]] = {}
+    for number, mount in enumerate(mounts):
+        for position, other in enumerate(mounts):
+            if not mount.mount_point.startswith(other.mount_point + "/"):
+                continue
+            if position > number:
+                expected = f"[mount.{mount.name}] after [mount.{other.name}], in whose mount point it lies"
+                raise ConfigError(file, f"mount.{mount.name}.mount_point", mount.mount_point, expected)
+            waiting[other.name] = (*waiting.get(other.name, ()), mount.unit)
+    return tuple(
+        mount.model_copy(update={"consumers": (*mount.consumers, *waiting.get(mount.name, ()))}) for mount in mounts
+    )
 
 
 def _anchor(value: Any, folder: Path, key: str = "") -> Any:

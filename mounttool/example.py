@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import pydantic
@@ -33,12 +33,12 @@ def text(kind: str) -> str:
         "",
         f"[mount.{backend.example_name}]",
         f'backend = "{kind}"',
-        *_keys(backend.model_fields, always={"link", "directory", "mode"}),
+        *_keys(backend.model_fields, always=backend.example_keys),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _keys(fields: Mapping[str, FieldInfo], always: set[str]) -> Iterator[str]:
+def _keys(fields: Mapping[str, FieldInfo], always: Container[str]) -> Iterator[str]:
     for name, field in fields.items():
         if name == "name":
             continue

@@ -88,7 +88,8 @@ class Directory(Step):
 class MountPoint(Step):
     """The bare directory under a mount, immutable where the file system can, so that nothing fills the root disk.
 
-    Another file system there than ``fstype`` from ``source`` is refused, unless ``unit`` itself put it there.
+    Another file system there than ``fstype`` from ``source`` (as for `Mounted`) is refused, unless ``unit`` itself put
+    it there. With ``owner`` the directory is that user's instead of immutable: a user without root mounts only then.
     """
 
     label: ClassVar[str] = "mount point {path}"
@@ -97,6 +98,18 @@ class MountPoint(Step):
     fstype: str
     source: str
     unit: str
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelModule(Step):
+    """The running kernel has a file system, built in or as a module that can be loaded; ``advice`` is for when not."""
+
+    label: ClassVar[str] = "kernel module {name}"
+
+    name: str
+    fstype: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +164,17 @@ class Unit(Step):
     content: str
     mount_point: str = ""
     wait_s: int = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Live(Step):
+    """The mount of ``unit`` answers: what systemd calls active may be dead. ``probe`` is `Mounted.arguments`."""
+
+    label: ClassVar[str] = "{mount_point} answers"
+
+    mount_point: str
+    unit: str
+    probe: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +241,8 @@ class Check:
 class Mounted(Check):
     """Exactly one mount is at ``mount_point``, of this type and source, as /proc/self/mountinfo spells them.
 
-    ``root_inode`` is what the root of the file system must have (JuiceFS: 1); 0: any. ``read_only`` mounts are expected
-    to be so.
+    An empty ``fstype`` or ``source`` is any; a ``source`` that begins with ``*`` names only the end. ``root_inode`` is
+    what the root of the file system must have (JuiceFS: 1); 0: any. ``read_only`` mounts are expected to be so.
     """
 
     mount_point: str
@@ -275,6 +299,23 @@ class Writable(Check):
 
 
 @dataclass(frozen=True, slots=True)
+class Readable(Check):
+    """``user`` can list ``path``: all that can be asked of a mount that is read-only."""
+
+    path: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed(Check):
+    """``command``, POSIX sh that only looks, prints ``expected``. ``what`` names it in tables."""
+
+    what: str
+    command: str
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
 class FreeSpace(Check):
     """The file system at ``path`` has at least this much space for ordinary users."""
 
@@ -294,7 +335,8 @@ class Cache:
 class Plan:
     """All that one mount needs on one node.
 
-    ``data_path`` is where its user writes: the link when there is one. ``settings`` are the options in effect, kept
+    ``data_path`` is where its user writes: the link when there is one. No file there may be larger than
+    ``largest_file_bytes``; 0: no limit. ``settings`` are the options in effect, kept
     beside measurements. ``hints`` tell by a regular expression what a failed step's last lines mean to the user.
     ``secrets`` lists every secret of the plan, for those who must look for leaks.
     """
@@ -309,6 +351,7 @@ class Plan:
     settings: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     hints: Mapping[str, str] = field(default_factory=dict)
+    largest_file_bytes: int = 0
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -340,6 +383,7 @@ class Plan:
             "caches": [_plain(cache) for cache in self.caches],
             "settings": dict(self.settings),
             "warnings": list(self.warnings),
+            "largest_file_bytes": self.largest_file_bytes,
         }
 
 

@@ -45,6 +45,11 @@ def literal(text: str) -> str:
     return " ".join(text.replace("%", "%%").split()).rstrip("\\")
 
 
+def setting(text: str) -> str:
+    """Return text for a setting that takes the rest of its line as it is, but for specifiers, such as Where=."""
+    return text.replace("%", "%%")
+
+
 def environment_line(name: str, value: str) -> str:
     """Return one line of an environment file; in double quotes only these four need a backslash."""
     for character in '\\"`$':
@@ -55,7 +60,7 @@ def environment_line(name: str, value: str) -> str:
 def fill(template: str, **variables: object) -> str:
     """Return the unit template ``template`` (a file name in systemd_units/) with its variables filled in.
 
-    Filters: ``quote`` and ``literal`` as above. A variable that is missing is an error.
+    Filters: ``quote``, ``literal`` and ``setting`` as above. A variable that is missing is an error.
     """
     return _templates().get_template(template).render(**variables)
 
@@ -73,5 +78,5 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(quote=quote, literal=literal)
+    environment.filters.update(quote=quote, literal=literal, setting=setting)
     return environment

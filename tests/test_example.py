@@ -6,7 +6,7 @@ import golden_files
 import pytest
 
 from mounttool import backends, config, example
-from mounttool.errors import InputError
+from mounttool.errors import ConfigError, InputError
 
 KINDS = sorted(backends.kinds())
 
@@ -25,17 +25,24 @@ def test_the_example_can_be_used_as_it_is(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_in_a_comment_is_one_that_the_file_may_have(kind: str) -> None:
-    """A key whose example is an empty text is one without a default: nothing to say but that it is there."""
-    used = []
-    for line in example.text(kind).splitlines():
+    """A key whose example is an empty text is one without a default: nothing to say but that it is there.
+
+    Some keys exclude each other, so each is tried alone; then only a rule about several keys may refuse it.
+    """
+    lines = example.text(kind).splitlines()
+    for number, line in enumerate(lines):
         key = re.fullmatch(r"# ([a-z_0-9]+ = .*)", line)
-        empty = line.endswith(' = ""') or "metadata_ca" in line  # an example file that is not here
-        used.append(key[1] if key and not empty else line)
-    text = "\n".join(used)
-    found = config.parse(text).mounts[0]
-    assert found.kind == kind
-    names = set(re.findall(r"^(?:# )?([a-z_0-9]+) = ", text, re.MULTILINE))
-    assert names >= type(found).model_fields.keys() - {"name"}
+        if (
+            not key or line.endswith(' = ""') or re.match("# (metadata_)?ca =", line)
+        ):  # an example file that is not here
+            continue
+        try:
+            config.parse("\n".join([*lines[:number], key[1], *lines[number + 1 :]]))
+        except ConfigError as error:
+            assert error.key == f"mount.{backends.kinds()[kind].example_name}", error
+    found = backends.kinds()[kind]
+    names = set(re.findall(r"^(?:# )?([a-z_0-9]+) = ", "\n".join(lines), re.MULTILINE))
+    assert names >= found.model_fields.keys() - {"name"}
     assert names >= config.Fleet.model_fields.keys()
 
 

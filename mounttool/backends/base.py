@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import pydantic
 
-from mounttool import systemd
+from mounttool import semantics, systemd
+from mounttool.backends._fields import AbsolutePath, Mode, MountPath, RelativePath, UnitName, UserName
 from mounttool.errors import UnsupportedError
 from mounttool.node import Node
 from mounttool.plan import (
@@ -21,12 +22,14 @@ from mounttool.plan import (
     DropIn,
     FreeSpace,
     Linked,
+    Live,
     Mounted,
     MountPoint,
     Ordered,
     Owned,
     Plan,
     Program,
+    Readable,
     Running,
     Step,
     Symlink,
@@ -34,64 +37,11 @@ from mounttool.plan import (
     Writable,
 )
 from mounttool.render import HELPER
-from mounttool.secrets import Secret
 
 #: Where the program that units call lies on a node.
 HELPER_PATH = "/usr/local/lib/mounttool/node"
 #: Environment files with secrets, and certificates.
 CONFIG_DIRECTORY = "/etc/mounttool"
-
-
-def _absolute(path: str) -> str:
-    if not path.startswith("/"):
-        raise ValueError("an absolute path")
-    if any(ord(character) < 32 for character in path):
-        raise ValueError("a path without control characters")
-    parts = path.split("/")
-    if {".", ".."} & set(parts) or path.strip("/") == "":
-        raise ValueError("a path below / without . and ..")
-    return "/" + "/".join(part for part in parts if part)
-
-
-def _mount_point(path: str) -> str:
-    # systemd's units have at most 255 characters, and ours are named after the path.
-    if len(systemd.escape_path(path)) > 200:
-        raise ValueError("a path of at most 200 characters as systemd escapes it")
-    return path
-
-
-def _relative(path: str) -> str:
-    if path.startswith("/") or {"", ".", ".."} & set(path.split("/")):
-        raise ValueError("a relative path without . and ..")
-    if any(ord(character) < 32 for character in path):
-        raise ValueError("a path without control characters")
-    return path
-
-
-def _secret(reference: object) -> Secret:
-    if isinstance(reference, Secret):
-        return reference
-    if not isinstance(reference, str):
-        raise ValueError("a reference: env:NAME or file:PATH")  # noqa: TRY004 - pydantic reports ValueError only
-    try:
-        return Secret(reference)
-    except Exception as error:
-        raise ValueError("a reference to the secret, never the secret itself: env:NAME or file:PATH") from error
-
-
-def _one_line(text: str) -> str:
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise ValueError("text without control characters")
-    return text
-
-
-AbsolutePath = Annotated[str, pydantic.AfterValidator(_absolute)]
-RelativePath = Annotated[str, pydantic.AfterValidator(_relative)]
-SecretReference = Annotated[Secret, pydantic.BeforeValidator(_secret)]
-OneLine = Annotated[str, pydantic.StringConstraints(min_length=1), pydantic.AfterValidator(_one_line)]
-Mode = Annotated[str, pydantic.StringConstraints(pattern="^0?[0-7]{3}$")]
-UserName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$")]
-UnitName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9:_.\\@-]+\.(service|target|socket)$")]
 
 
 class Backend(pydantic.BaseModel, abc.ABC):
@@ -104,18 +54,20 @@ class Backend(pydantic.BaseModel, abc.ABC):
 
     #: The name in the configuration, of the template and of the units.
     kind: ClassVar[str]
-    #: The type as the kernel reports it.
+    #: The type as the kernel reports it; empty: it depends.
     fstype: ClassVar[str]
+    #: What systemd runs: a native ``mount`` for what the kernel mounts, a ``service`` for a daemon.
+    unit_type: ClassVar[Literal["mount", "service"]] = "service"
     #: What the root of the file system must have as inode number; 0 when it says nothing.
     root_inode: ClassVar[int] = 0
 
     #: What the example configuration calls such a mount.
     example_name: ClassVar[str] = "checkpoints"
+    #: Keys that it sets though they may be left out.
+    example_keys: ClassVar[frozenset[str]] = frozenset({"link", "directory", "mode"})
 
     name: str
-    mount_point: Annotated[AbsolutePath, pydantic.AfterValidator(_mount_point)] = pydantic.Field(
-        description="where it is mounted", examples=["/mnt/jfs"]
-    )
+    mount_point: MountPath = pydantic.Field(description="where it is mounted", examples=["/mnt/storage"])
     link: AbsolutePath | None = pydantic.Field(
         None, description="a symbolic link into the mount: the path that programs use", examples=["/mmc-checkpoint"]
     )
@@ -124,12 +76,15 @@ class Backend(pydantic.BaseModel, abc.ABC):
         description="the directory inside that the link points to; without it, the root",
         examples=["mmc-checkpoint"],
     )
-    owner: UserName = pydantic.Field("root", description="owner, group and mode of that directory")
-    group: UserName = "root"
-    mode: Mode = pydantic.Field("0755", examples=["0777"])
+    owner: UserName = pydantic.Field(
+        "root", description="the directory's owner; the root's, when owner, group or mode are given without a directory"
+    )
+    group: UserName = pydantic.Field("root", description="its group")
+    mode: Mode = pydantic.Field("0755", description="its mode", examples=["0777"])
     user: UserName = pydantic.Field("root", description="who writes there: `verify` tries it as this user")
-    role: Literal["checkpoint", "scratch"] = pydantic.Field(
-        "checkpoint", description="checkpoint: what is acknowledged must be safe; scratch: it may be lost with the node"
+    role: Literal["checkpoint", "scratch", "data"] = pydantic.Field(
+        "checkpoint",
+        description="checkpoint: what is acknowledged must be safe; scratch: may be lost with the node; data: inputs",
     )
     consumers: tuple[UnitName, ...] = pydantic.Field(
         (), description="units that must not start before the mount is there", examples=[["docker.service"]]
@@ -137,6 +92,13 @@ class Backend(pydantic.BaseModel, abc.ABC):
     minimum_free: pydantic.NonNegativeInt = pydantic.Field(
         64 * 2**20, description="free bytes below which `verify` fails"
     )
+
+    @pydantic.model_validator(mode="after")
+    def _can_be_written_as_a_setting(self) -> Backend:
+        # Where= of a mount unit has no quoting.
+        if self.unit_type == "mount" and self.mount_point.endswith((" ", "\\")):
+            raise ValueError("mount_point: a path that ends in neither a space nor a backslash")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _link_is_outside(self) -> Backend:
@@ -178,10 +140,57 @@ class Backend(pydantic.BaseModel, abc.ABC):
         """Return what a user should know of the declared options."""
         return ()
 
+    def tuning(self, node: Node) -> tuple[tuple[str, ...], ...]:  # noqa: ARG002 - the contract
+        """Return the commands, as lists of words, that a native mount needs each time after it was mounted."""
+        return ()
+
+    def inside(self, node: Node) -> Iterator[Step]:  # noqa: ARG002 - the contract
+        """Yield what must be so on the mount itself, before its directory is made."""
+        yield from ()
+
+    def observed(self) -> Iterator[Check]:
+        """Yield what `verify` must look at beside the common checks."""
+        yield from ()
+
+    def lacks(self) -> frozenset[semantics.Feature]:
+        """Return what file systems usually can and this one cannot; `fab compat` measures it."""
+        return frozenset()
+
+    def conflict(self, other: Backend) -> str:  # noqa: ARG002 - the contract
+        """Return why this mount cannot be on a node together with ``other``; empty when it can."""
+        return ""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written there."""
+        return False
+
+    @property
+    def mount_owner(self) -> str:
+        """The user without root who mounts; empty: root."""
+        return ""
+
+    @property
+    def largest_file_bytes(self) -> int:
+        """The size that a file cannot exceed; 0: none that matters."""
+        return 0
+
     @property
     def unit(self) -> str:
         """The name of the mount's unit; what people type after ``systemctl status``."""
-        return f"{self.kind}-{systemd.escape_path(self.mount_point)}.service"
+        escaped = systemd.escape_path(self.mount_point)
+        # systemd demands this name of a mount unit.
+        return f"{escaped}.mount" if self.unit_type == "mount" else f"{self.kind}-{escaped}.service"
+
+    @property
+    def keeper(self) -> str:
+        """The unit that starts a native mount again when it failed."""
+        return f"mounttool-keep-{systemd.escape_path(self.mount_point)}.service"
+
+    @property
+    def tuner(self) -> str:
+        """The unit that runs `tuning` whenever a native mount was mounted."""
+        return f"mounttool-tune-{systemd.escape_path(self.mount_point)}.service"
 
     @property
     def gate(self) -> str:
@@ -198,7 +207,7 @@ class Backend(pydantic.BaseModel, abc.ABC):
 
     def mounted(self) -> Mounted:
         """Return what the kernel's mount table must say."""
-        return Mounted(self.mount_point, self.fstype, self.source(), self.root_inode)
+        return Mounted(self.mount_point, self.fstype, self.source(), self.root_inode, self.read_only)
 
     def plan(self, node: Node) -> Plan:
         """Return all that this mount needs on ``node``.
@@ -218,16 +227,28 @@ class Backend(pydantic.BaseModel, abc.ABC):
             checks=tuple(self._checks()),
             caches=self.caches(),
             settings=self.settings(),
-            warnings=self.warnings(),
+            warnings=(*self.warnings(), *self._missing()),
             hints=self.hints(),
+            largest_file_bytes=self.largest_file_bytes,
         )
+
+    def _missing(self) -> Iterator[str]:
+        for use in semantics.ROLES[self.role]:
+            if missing := semantics.missing(use, self.lacks()):
+                yield f"role {self.role} is for {use}, which needs what {self.kind} lacks: {', '.join(missing)}"
 
     def _steps(self, node: Node) -> Iterator[Step]:
         yield from self.client(node)
         yield Program(HELPER_PATH, HELPER)
-        yield MountPoint(self.mount_point, self.fstype, self.source(), self.unit)
-        yield Unit(self.unit, self._fill(f"{self.kind}.service", node), mount_point=self.mount_point)
-        if self.directory:
+        yield MountPoint(self.mount_point, self.fstype, self.source(), self.unit, self.mount_owner)
+        yield Unit(self.unit, self._fill(f"{self.kind}.{self.unit_type}", node), mount_point=self.mount_point)
+        if self.unit_type == "mount":
+            yield Live(self.mount_point, self.unit, self.mounted().arguments)
+            yield Unit(self.keeper, self._fill("keeper.service", node))
+            if commands := self.tuning(node):
+                yield Unit(self.tuner, self._fill("tune.service", node, commands=commands))
+        yield from self.inside(node)
+        if self._owns:
             yield Directory(self.data_path, self.owner, self.group, self.mode, inside=self.mount_point)
         if self.link:
             yield Symlink(self.link, self.data_path)
@@ -236,7 +257,11 @@ class Backend(pydantic.BaseModel, abc.ABC):
         for consumer in self.consumers:
             yield DropIn(consumer, f"mounttool-{self.name}", self._fill("consumer.conf", node))
 
-    def _fill(self, template: str, node: Node) -> str:
+    @property
+    def _owns(self) -> bool:
+        return bool(self.directory or {"owner", "group", "mode"} & self.model_fields_set)
+
+    def _fill(self, template: str, node: Node, **more: object) -> str:
         return systemd.fill(
             template,
             helper=HELPER_PATH,
@@ -247,16 +272,23 @@ class Backend(pydantic.BaseModel, abc.ABC):
             consumers=self.consumers,
             probe=self.mounted().arguments,
             **self.variables(node),
+            **more,
         )
 
     def _checks(self) -> Iterator[Check]:
         yield self.mounted()
         yield Running(self.unit)
-        if self.directory:
+        if self.unit_type == "mount":
+            yield Running(self.keeper)
+        if self._owns:
             yield Owned(self.data_path, self.owner, self.group, self.mode)
         if self.link:
             yield Linked(self.link, self.data_path)
         for consumer in self.consumers:
             yield Ordered(self.gate, consumer)
-        yield Writable(self.link or self.data_path, self.user)
-        yield FreeSpace(self.mount_point, self.minimum_free)
+        yield from self.observed()
+        if self.read_only:
+            yield Readable(self.link or self.data_path, self.user)
+        else:
+            yield Writable(self.link or self.data_path, self.user)
+            yield FreeSpace(self.mount_point, self.minimum_free)

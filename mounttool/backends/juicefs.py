@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import pydantic
 
 from mounttool.backends import _metadata, _volume
-from mounttool.backends.base import CONFIG_DIRECTORY, Backend, OneLine, SecretReference
+from mounttool.backends._fields import OneLine, SecretReference, certificate, read
+from mounttool.backends.base import CONFIG_DIRECTORY, Backend
 from mounttool.errors import UnsupportedError
 from mounttool.node import Node
 from mounttool.plan import Cache, Directory, Environment, File, Package, Plan, Reachable, Release, Step
@@ -154,16 +154,7 @@ class JuiceFS(Backend):
             raise ValueError("an address whose host and port can be read: http://HOST:PORT/BUCKET") from None
         return address.rstrip("/")
 
-    @pydantic.field_validator("metadata_ca")
-    @classmethod
-    def _certificate_is_a_file(cls, path: str | None) -> str | None:
-        try:
-            readable = path is None or "BEGIN CERTIFICATE" in _read(path)
-        except (OSError, UnicodeDecodeError):
-            readable = False
-        if not readable:
-            raise ValueError("the path of a PEM file with the CA's certificate, on this machine")
-        return path
+    _certificate_is_a_file = pydantic.field_validator("metadata_ca")(certificate)
 
     @pydantic.field_validator("options")
     @classmethod
@@ -223,7 +214,7 @@ class JuiceFS(Backend):
         yield release
         yield Directory(CONFIG_DIRECTORY)
         if self.metadata_ca:
-            yield File(self._certificate, _read(self.metadata_ca), restarts=(self.unit,))
+            yield File(self._certificate, read(self.metadata_ca), restarts=(self.unit,))
 
     def _endpoints(self) -> Iterator[Step]:
         if self.engine.host:
@@ -294,7 +285,3 @@ OneLineAdapter: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(OneLine)
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _read(path: str) -> str:
-    return Path(path).expanduser().read_text(encoding="utf-8")

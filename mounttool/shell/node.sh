@@ -8,8 +8,10 @@
 #   node heal      MOUNT_POINT                                       lazily unmounts what is dead
 #   node busy      MOUNT_POINT                                       prints the processes using it, 0 when there are any
 #   node release   GATE CONSUMER...                                  starts what waited in vain for this mount
+#   node keep      UNIT GATE MOUNT_POINT ... READ_ONLY CONSUMER...   starts a mount unit again that failed or died; stays
+#   node readahead MOUNT_POINT KIB                                   how far the kernel reads ahead
 #
-# SOURCE may be empty: any. ROOT_INODE 0: any. PID 0: none to watch. READ_ONLY: 1 when the mount is meant to be so.
+# FSTYPE and SOURCE may be empty: any; a SOURCE of *END is any that ends so. ROOT_INODE 0: any. PID 0: none to watch. READ_ONLY: 1 when the mount is meant to be so.
 # POSIX sh; equal under dash, bash and busybox.
 export LC_ALL=C
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
@@ -52,6 +54,14 @@ bounded() {
     return "${status:-1}"
 }
 
+is_source() {
+    case $2 in
+        '') ;;
+        '*'*) case $1 in *"${2#?}") ;; *) return 1 ;; esac ;;
+        *) [ "$1" = "$2" ] ;;
+    esac
+}
+
 probe() {
     read_only=$5
     found=$(mounts_at "$1")
@@ -61,8 +71,8 @@ probe() {
     fi
     # shellcheck disable=SC2046 # five words without spaces: mountinfo escapes them
     set -- "$1" "$2" "$(as_in_mountinfo "$3")" "$4" "$5" $(printf '%s\n' "$found" | sed -n '$p')
-    if [ "$8" != "$2" ] || { [ -n "$3" ] && [ "$9" != "$3" ]; }; then
-        echo "wrong-source $8 from $9 is mounted, not $2 from $3"
+    if { [ -n "$2" ] && [ "$8" != "$2" ]; } || ! is_source "$9" "$3"; then
+        echo "wrong-source $8 from $9 is mounted, not ${2:-anything} from ${3:-anywhere}"
         return 1
     fi
     answer=$(bounded 5 stat -c %i "$1")
@@ -160,6 +170,35 @@ release() {
     done
 }
 
+# A native mount unit cannot be restarted by systemd. Once it was there, it is started again when it failed or died; one
+# that is inactive then was stopped by somebody, and stays so.
+keep() {
+    unit=$1 gate=$2 told='' seen=0
+    shift 2
+    while :; do
+        verdict=$(probe "$1" "$2" "$3" "$4" "$5")
+        word=${verdict%% *}
+        if [ "$word" = ok ]; then
+            seen=1
+            [ "$told" = ok ] || [ -z "$gate" ] || (shift 5 && release "$gate" "$@")
+        elif [ "$word" = dead ] || { [ "$word" = absent ] && { [ "$seen" = 0 ] || systemctl -q is-failed "$unit"; }; }; then
+            [ "$told" = "$word" ] || echo "$1: $verdict: starting $unit"
+            [ "$word" = absent ] || heal "$1"
+            systemctl reset-failed "$unit" 2>/dev/null
+            systemctl start "$unit" 2>/dev/null
+        fi
+        told=$word
+        sleep 10
+    done
+}
+
+# The kernel's udev rules set their own value when a mount appears: theirs must come first.
+readahead() {
+    if command -v udevadm >/dev/null; then udevadm settle -t 5; fi
+    device=$(mounts_at "$1" | sed -n '$s/^[^ ]* \([^ ]*\) .*/\1/p')
+    [ -n "$device" ] && echo "$2" >"/sys/class/bdi/$device/read_ahead_kb"
+}
+
 case ${1-} in
     probe)
         shift
@@ -175,8 +214,13 @@ case ${1-} in
         shift
         release "$@"
         ;;
+    keep)
+        shift
+        keep "$@"
+        ;;
+    readahead) readahead "$2" "$3" ;;
     *)
-        echo "usage: node probe|wait|heal|busy|release ..." >&2
+        echo "usage: node probe|wait|heal|busy|release|keep|readahead ..." >&2
         exit 2
         ;;
 esac

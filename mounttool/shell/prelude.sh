@@ -158,6 +158,12 @@ helper=/usr/local/lib/mounttool/node
 
 refuse_when_busy() {
     [ -n "$1" ] && [ -x "$helper" ] || return 0
+    inner=$(at=$(printf '%s\n' "$1" | sed 's/\\/\\134/g; s/ /\\040/g') awk 'index($5, ENVIRON["at"] "/") == 1 {print $5}' /proc/self/mountinfo)
+    if [ -n "$inner" ]; then
+        hint "unmount what is mounted inside first"
+        refuse "$1 is in use: $(printf '%s\n' "$inner" | head -n 3 | tr '\n' ' ')lies in it"
+        return 1
+    fi
     if users=$("$helper" busy "$1"); then
         printf '%s\n' "$users"
         hint "let these processes end, or stop them, then run this again"
@@ -277,15 +283,34 @@ directory_gone() {
 
 directory_remove() { run rmdir "$1"; }
 
-# --- mountpoint PATH FSTYPE SOURCE UNIT
+# --- mountpoint PATH FSTYPE SOURCE UNIT OWNER
+
+# is_from FOUND FSTYPE SOURCE: "FSTYPE SOURCE" of the mount table is what is expected; empty: any, *END: what ends so.
+is_from() {
+    [ -z "$2" ] || [ "${1%% *}" = "$2" ] || return 1
+    case $3 in
+        '') ;;
+        '*'*) case ${1#* } in *"${3#?}") ;; *) return 1 ;; esac ;;
+        *) [ "${1#* }" = "$3" ] ;;
+    esac
+}
+
+in_fstab() {
+    at=$(printf '%s\n' "$1" | sed 's/\\/\\134/g; s/ /\\040/g') awk '$1 !~ /^#/ && $2 == ENVIRON["at"] {found = 1} END {exit !found}' /etc/fstab 2>/dev/null
+}
+
+is_guarded() {
+    if [ -n "$2" ]; then owned "$1" "$2" root 0700; else lsattr -d "$1" 2>/dev/null | grep -q '^[^ ]*i' || [ -e "$state/mutable$(flat "$1")" ]; fi
+}
 
 mountpoint_is() {
+    if in_fstab "$1"; then warn "/etc/fstab has a line for $1 too: take it out, the unit $4 is what mounts it"; fi
     found=$(mounts_at "$1" | sed -n '$p')
     if [ -n "$found" ]; then
-        [ "$found" = "$2 $3" ] || systemctl -q is-active "$4"
+        { [ -n "$2$3" ] && is_from "$found" "$2" "$3"; } || systemctl -q is-active "$4"
         return
     fi
-    [ -d "$1" ] && is_empty "$1" && { lsattr -d "$1" 2>/dev/null | grep -q '^[^ ]*i' || [ -e "$state/mutable$(flat "$1")" ]; }
+    [ -d "$1" ] && is_empty "$1" && is_guarded "$1" "$5"
 }
 
 mountpoint_make() {
@@ -308,6 +333,11 @@ mountpoint_make() {
         run mkdir -p "$1" && run chmod 0755 "$1" || return 1
         : >"$state/made$(flat "$1")"
     fi
+    if [ -n "$5" ]; then
+        chattr -i "$1"
+        own "$1" "$5" root 0700
+        return
+    fi
     # Not every file system has the attribute; the mount works without it.
     if chattr +i "$1"; then rm -f "$state/mutable$(flat "$1")"; else : >"$state/mutable$(flat "$1")" && note "the file system below cannot make it immutable"; fi
 }
@@ -325,6 +355,15 @@ mountpoint_remove() {
         run rmdir "$1" && rm -f "$state/made$(flat "$1")"
     fi
 }
+
+# --- kernelmodule NAME FSTYPE ADVICE
+
+kernelmodule_is() { grep -qw "$2" /proc/filesystems || [ -d "/sys/module/$1" ] || modprobe -n -q "$1"; }
+kernelmodule_make() {
+    hint "$3"
+    refuse "the running kernel $(uname -r) has no module $1"
+}
+kernelmodule_gone() { :; }
 
 # --- file PATH CONTENT OWNER GROUP MODE UNIT...
 
@@ -388,6 +427,26 @@ unit_remove() {
     run rm -f "$units/$1" "$state/pending/$1" && run systemctl daemon-reload
     systemctl reset-failed "$1" 2>/dev/null || :
 }
+
+# --- live MOUNT_POINT UNIT PROBE...
+
+live_is() {
+    shift 2
+    "$helper" probe "$@"
+}
+live_make() {
+    where=$1 unit=$2
+    shift 2
+    verdict=$("$helper" probe "$@")
+    case $verdict in
+        dead* | absent*)
+            "$helper" heal "$where"
+            run timeout 120 systemctl restart "$unit" || journalctl -u "$unit" -o cat -n 10 --no-pager
+            ;;
+        *) refuse "$where does not answer as it should: $verdict" ;;
+    esac
+}
+live_gone() { :; }
 
 # --- dropin UNIT NAME CONTENT
 
@@ -500,6 +559,11 @@ reachable_is() {
     timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$2" "$3"
 }
 reachable_make() {
+    if command -v getent >/dev/null && ! getent ahosts "$2" >/dev/null; then
+        hint "check the name (an id, a region or a zone is part of it), and this node's resolver: in a VPC, DNS must be enabled"
+        refuse "the name $2 of $1 cannot be resolved on this node"
+        return 1
+    fi
     hint "check the address, that the service runs, and that its firewall or security group lets this node in"
     refuse "$1 at $2:$3 does not answer this node within 5 s"
 }

@@ -278,14 +278,24 @@ def test_a_step_that_fails_tells_all_skips_the_rest_and_leaves_the_next_plan_alo
     assert [outcome.status for outcome in run.outcomes] == ["changed", "ok"]
 
 
-def test_an_endpoint_that_does_not_answer_is_named_before_anything_is_mounted(root: PrivateRoot, plan: Example) -> None:
-    root.sh("printf '#!/bin/sh\\nexit 1\\n' >/stubs/bash; chmod +x /stubs/bash")
+@pytest.mark.parametrize(
+    ("resolves", "said", "advice"),
+    [
+        (0, "Redis (TLS) at cache.example.com:6379 does not answer this node within 5 s", "firewall"),
+        (2, "the name cache.example.com of Redis (TLS) cannot be resolved on this node", "resolver"),
+    ],
+)
+def test_an_endpoint_that_does_not_answer_is_named_before_anything_is_mounted(
+    root: PrivateRoot, plan: Example, resolves: int, said: str, advice: str
+) -> None:
+    for program, status in (("bash", 1), ("getent", resolves)):
+        root.sh(f"printf '#!/bin/sh\\nexit {status}\\n' >/stubs/{program}; chmod +x /stubs/{program}")
     run = root.run([plan()])
     failure = run.only.failure
     assert failure is not None
     assert failure.title == "Redis (TLS) answers at cache.example.com:6379"
-    assert failure.log == ["Redis (TLS) at cache.example.com:6379 does not answer this node within 5 s"]
-    assert "firewall" in failure.hint
+    assert failure.log == [said]
+    assert advice in failure.hint
     assert not [call for call in run.calls if call.startswith("systemctl start")]
 
 
