@@ -251,6 +251,12 @@ class Mounted(Check):
     root_inode: int = 0
     read_only: bool = False
 
+    def is_from(self, fstype: str, source: str) -> bool:
+        """Whether an entry of the mount table is this mount."""
+        end = self.source.removeprefix("*")
+        of_source = source.endswith(end) if end != self.source else source == end
+        return self.fstype in {"", fstype} and (not self.source or of_source)
+
     @property
     def arguments(self) -> tuple[str, ...]:
         """What the node's helper takes to know this mount."""

@@ -62,7 +62,7 @@ MountPath = Annotated[AbsolutePath, pydantic.AfterValidator(_mount_point)]
 RelativePath = Annotated[str, pydantic.AfterValidator(_relative)]
 SecretReference = Annotated[Secret, pydantic.BeforeValidator(_secret)]
 OneLine = Annotated[str, pydantic.StringConstraints(min_length=1), pydantic.AfterValidator(_one_line)]
-Mode = Annotated[str, pydantic.StringConstraints(pattern="^0?[0-7]{3}$")]
+Mode = Annotated[str, pydantic.StringConstraints(pattern="^[01]?[0-7]{3}$")]
 UserName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$")]
 UnitName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9:_.\\@-]+\.(service|target|socket)$")]
 

@@ -58,6 +58,8 @@ class Backend(pydantic.BaseModel, abc.ABC):
     fstype: ClassVar[str]
     #: What systemd runs: a native ``mount`` for what the kernel mounts, a ``service`` for a daemon.
     unit_type: ClassVar[Literal["mount", "service"]] = "service"
+    #: Whether what one node writes another can read.
+    shared: ClassVar[bool] = True
     #: What the root of the file system must have as inode number; 0 when it says nothing.
     root_inode: ClassVar[int] = 0
 

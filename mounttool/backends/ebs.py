@@ -34,6 +34,7 @@ class Ebs(Backend):
     kind: ClassVar[str] = "ebs"
     fstype: ClassVar[str] = ""  # the one that is configured
     unit_type: ClassVar[Literal["mount", "service"]] = "mount"
+    shared: ClassVar[bool] = False
     example_name: ClassVar[str] = "scratch"
     example_keys: ClassVar[frozenset[str]] = frozenset({"volume"})
 

@@ -20,6 +20,7 @@ class Local(Backend):
     kind: ClassVar[str] = "local"
     fstype: ClassVar[str] = ""  # whatever the directory lies on
     unit_type: ClassVar[Literal["mount", "service"]] = "mount"
+    shared: ClassVar[bool] = False
     example_name: ClassVar[str] = "scratch"
     example_keys: ClassVar[frozenset[str]] = frozenset()
 

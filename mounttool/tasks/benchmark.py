@@ -57,6 +57,7 @@ def bench(
 
     loaded = configs.load(config)
     mounts = loaded.select(backend=backend, name=name)
+    size_bytes = parse_bytes(size)
     chosen = hosts_of(loaded, hosts)
     if not chosen:
         raise InputError("no hosts: give fleet.hosts in the configuration, or --hosts")
@@ -66,9 +67,9 @@ def bench(
         for session in sessions:
             stack.callback(session.close)
         summary = protocol.run(
-            [*_targets(mounts, sessions[0]), *([target.baseline(baseline)] if baseline else [])],
+            [*_targets(mounts, sessions[0], size_bytes), *([target.baseline(baseline)] if baseline else [])],
             sessions,
-            size_bytes=parse_bytes(size),
+            size_bytes=size_bytes,
             ranks=ranks,
             repeats=repeats,
             results=Path(results),
@@ -80,23 +81,32 @@ def bench(
         out.print(f"kept in {summary.folder}; `fab compare` shows it", markup=False)
 
 
-def _targets(mounts: Sequence[Backend], session: Session) -> list[Target]:
+def _targets(mounts: Sequence[Backend], session: Session, size_bytes: int) -> list[Target]:
     from mounttool.bench.target import Target  # noqa: PLC0415 - see `compare`
 
     node = facts(session)
-    plans = [mount.plan(node) for mount in mounts]
-    return [
-        Target(
-            name=plan.name,
-            backend=plan.backend,
-            path=plan.data_path,
-            shared=True,
-            plan_digest=plan.digest,
-            caches=plan.caches,
-            settings=plan.settings,
+    targets = []
+    for mount in mounts:
+        if mount.read_only:
+            raise InputError(f"{mount.name} is mounted read-only: expected mounts to write to (--name picks one)")
+        plan = mount.plan(node)
+        if 0 < plan.largest_file_bytes < size_bytes:
+            raise InputError(
+                f"--size {size_bytes}: a file on {mount.name} has at most {plan.largest_file_bytes} bytes",
+                hint="a larger write_part_size, or more --ranks of a smaller --size",
+            )
+        targets.append(
+            Target(
+                name=plan.name,
+                backend=plan.backend,
+                path=plan.data_path,
+                shared=mount.shared,
+                plan_digest=plan.digest,
+                caches=plan.caches,
+                settings=plan.settings,
+            )
         )
-        for plan in plans
-    ]
+    return targets
 
 
 @command(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mounttool.plan import Check, FreeSpace, Linked, Mounted, Ordered, Owned, Running, Writable
+    from mounttool.plan import Check, FreeSpace, Linked, Mounted, Observed, Ordered, Owned, Readable, Running, Writable
     from mounttool.verify.subject import Case
 
 
@@ -42,7 +42,7 @@ def test_exactly_one_mount_answers(host: Any, case: Case, check: Mounted) -> Non
     found = [_entry(line) for line in table if _unescape(line.split()[4]) == check.mount_point]
 
     assert case.verdict.word == "ok", f"{case.verdict.word}: {case.verdict.detail}"
-    assert found == [(check.fstype, check.source)], f"the mount table has {found}"
+    assert [check.is_from(*entry) for entry in found] == [True], f"the mount table has {found}"
 
 
 @pytest.mark.check("running")
@@ -103,6 +103,26 @@ def test_a_canary_survives_its_round_trip(host: Any, check: Writable) -> None:
     found = host.run(f"timeout -s KILL 20 {user}sh -c {shlex.quote(script)}")
 
     assert found.rc == 0, f"as {check.user}: {_last(found.stderr) or 'no answer within 20 s'}"
+
+
+@pytest.mark.check("readable")
+@pytest.mark.usefixtures("usable")
+def test_its_user_can_read(host: Any, check: Readable) -> None:
+    """A read-only mount can be asked for no more than its root."""
+    user = "" if check.user == "root" else f"runuser -u {shlex.quote(check.user)} -- "
+    found = host.run(f"timeout -s KILL 20 {user}ls -A -- {shlex.quote(check.path)}/")
+
+    assert found.rc == 0, f"as {check.user}: {_last(found.stderr) or 'no answer within 20 s'}"
+
+
+@pytest.mark.check("observed")
+@pytest.mark.usefixtures("usable")
+def test_what_only_this_storage_has_is_so(host: Any, check: Observed) -> None:
+    """What the mount table does not say: which disk, how it is tuned."""
+    found = host.run(f"timeout -s KILL 20 sh -c {shlex.quote(check.command)}")
+
+    said = found.stdout.strip()
+    assert said == check.expected, f"{said or _last(found.stderr) or 'nothing'}, expected {check.expected}"
 
 
 @pytest.mark.check("freespace")
