@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from mounttool.tasks import benchmark, configuration, laboratory, mounts, verification
+from mounttool.tasks import benchmark, compatibility, configuration, laboratory, mounts, verification
 
 namespace = Collection()
 for task in (
@@ -17,6 +17,7 @@ for task in (
     mounts.unmount,
     mounts.status,
     verification.verify,
+    compatibility.compat,
     benchmark.bench,
     benchmark.compare,
 ):
