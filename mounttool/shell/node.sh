@@ -137,15 +137,18 @@ heal() {
 }
 
 # The mount's own numbers say who uses it, also in containers with mount tables of their own; no path on it is touched.
+# A directory that is mounted elsewhere shares its device with the disk: there the mount's root tells them apart.
 busy() {
-    device=$(mounts_at "$1" | sed -n '$s/^[^ ]* \([^ ]*\) .*/\1/p')
-    [ -n "$device" ] || return 1
-    major=${device%:*} minor=${device#*:}
-    ids=$(cat /proc/[0-9]*/mountinfo 2>/dev/null | device=$device awk '$3 == ENVIRON["device"] && !seen[$1]++ {printf "%s%s", sep, $1; sep = "|"}')
-    in_maps=$(printf '%02x:%02x ' "$major" "$minor")
+    entry=$(at=$(as_in_mountinfo "$1") awk '$5 == ENVIRON["at"] {found = $3 " " $4} END {print found}' /proc/self/mountinfo)
+    [ -n "$entry" ] || return 1
+    device=${entry% *} root=${entry#* }
+    ids=$(cat /proc/[0-9]*/mountinfo 2>/dev/null | device=$device root=${root%/} awk '
+        $3 == ENVIRON["device"] && index($4 "/", ENVIRON["root"] "/") == 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = "|"}')
+    mapped=" $(printf '%02x:%02x ' "${device%:*}" "${device#*:}")"
+    if [ "$root" != / ]; then mapped=" $1/"; fi
     users=$({
         grep -lE "^mnt_id:[[:space:]]+($ids)\$" /proc/[0-9]*/fdinfo/* 2>/dev/null
-        grep -lF " $in_maps" /proc/[0-9]*/maps 2>/dev/null
+        grep -lF "$mapped" /proc/[0-9]*/maps 2>/dev/null
         for entry in /proc/[0-9]*/cwd /proc/[0-9]*/root; do
             case $(readlink "$entry" 2>/dev/null)/ in "$1"/*) echo "$entry" ;; esac
         done
