@@ -16,10 +16,13 @@ from typing import Any
 
 import pytest
 
+from mounttool.backends.local import Local
 from mounttool.compat import probe, shared, verdict
 from mounttool.compat.probe import Found, Look, Place
 from mounttool.deliver.local import LocalSession
+from mounttool.deliver.probe import Verdict
 from mounttool.errors import HostError, UnsupportedError
+from mounttool.node import Node
 from mounttool.semantics import FEATURES, USES, Feature
 from mounttool.session import Completed
 
@@ -337,6 +340,22 @@ def test_a_probe_that_breaks_off_is_an_error_of_its_node(completed: Completed, s
     assert str(caught.value) == f"node9: run: the probe broke off: {said}"
 
 
+def test_what_is_wrong_with_one_mount_stays_with_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = [
+        Local(name=name, mount_point=str(folder), path="/var/scratch", user=user)
+        for name, user in (("a", "no-such-user"), ("b", "root"), ("c", "root"))
+    ]
+    verdicts = [Verdict("ok"), Verdict("ok"), Verdict("dead", "gone")]
+    monkeypatch.setattr(probe.probe, "look", lambda *_: verdicts)
+    looks = [look for look, _ in probe.look(LocalSession(), mounts, [mount.plan(Node()) for mount in mounts])]
+
+    assert looks[0].failed.startswith("the probe broke off: runuser: ")
+    assert looks[1].failed == ""
+    assert looks[1].found
+    assert (looks[2].failed, looks[2].found) == ("the mount is dead: gone", {})
+    assert not list(folder.iterdir())
+
+
 def capable(**less: Found) -> dict[Feature, Found]:
     """All that one node can show, but for what is given: rename_over=Found("no")."""
     found = dict.fromkeys((feature for feature in FEATURES if feature != "close-to-open"), YES)
@@ -378,6 +397,6 @@ def test_what_was_not_looked_at_is_neither_there_nor_lacking() -> None:
 
     (transparent, *_) = verdict.verdicts([alone])
     assert transparent.ok
-    assert transparent.text() == "ok, as far as known: close-to-open was not looked at"
+    assert transparent.text() == "ok as far as known (not looked at: close-to-open)"
     assert {found.text() for found in verdict.verdicts([Look("a", "hung", "the mount is hung")])} == {"not looked at"}
     assert len(verdict.verdicts([])) == len(USES)

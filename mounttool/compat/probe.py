@@ -131,7 +131,7 @@ def look(session: Session, mounts: Sequence[Backend], plans: Sequence[Plan]) -> 
 
     Raises:
         UnsupportedError: as for `Place.ask`.
-        HostError: as for `Place.ask`.
+        HostError: the node does not answer.
 
     """
     verdicts = probe.look(session, [mount.mounted() for mount in mounts])
@@ -139,11 +139,19 @@ def look(session: Session, mounts: Sequence[Backend], plans: Sequence[Plan]) -> 
     for mount, plan, verdict in zip(mounts, plans, verdicts, strict=True):
         place = Place(session, plan.data_path, plan.mount_point, mount.user)
         if verdict.word == "ok":
-            looks.append((place.look(), place))
+            looks.append((_tried(place), place))
         else:
             told = f"the mount is {verdict.word}" + (f": {verdict.detail}" if verdict.detail else "")
             looks.append((Look(session.host, verdict.word, told), place))
     return looks
+
+
+def _tried(place: Place) -> Look:
+    try:
+        return place.look()
+    except HostError as error:
+        # What is wrong for one mount, such as a user who does not exist, need not be so for the next.
+        return Look(place.session.host, "ok", error.message.removeprefix(f"{error.host}: {error.phase}: "))
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:

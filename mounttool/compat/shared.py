@@ -38,7 +38,7 @@ def close_to_open(looks: Sequence[tuple[Look, Place]], *, parallelism: int) -> l
             for number, one in zip(readers, found, strict=True):
                 failed = one.detail if one.result == "not looked at" else ""
                 done[number] = replace(done[number].with_found(FEATURE, one), failed=failed)
-            done[writer] = replace(done[writer], left=done[writer].left or left)
+            done[writer] = replace(done[writer], left="; ".join(filter(None, (done[writer].left, left))))
     return done
 
 

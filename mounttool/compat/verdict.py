@@ -42,7 +42,7 @@ class Verdict:
             return "not looked at"
         if self.lacks:
             return "lacks " + ", ".join(self._told(row) for row in self.lacks)
-        return "ok" + (f", as far as known: {', '.join(self.unknown)} was not looked at" if self.unknown else "")
+        return "ok" + (f" as far as known (not looked at: {', '.join(self.unknown)})" if self.unknown else "")
 
     def _told(self, row: Row) -> str:
         why = row.found.error or row.found.result

@@ -63,7 +63,7 @@ def test_one_node_alone_cannot_show_what_two_see(mounted: Site) -> None:
     nodes, uses, errors = measured(mounted, "--hosts", "node1")
 
     assert nodes["node1"]["features"]["close-to-open"]["detail"] == "needs a second node"
-    assert uses["transparent"]["verdict"] == "ok, as far as known: close-to-open was not looked at"
+    assert uses["transparent"]["verdict"] == "ok as far as known (not looked at: close-to-open)"
     assert errors == []
 
 
