@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mounttool.lab.settings import STORAGE_TLS
 from mounttool.lab.storage import BUCKET
 
 if TYPE_CHECKING:
@@ -48,6 +49,37 @@ sha256 = {{ {release.arch} = "{release.sha256}" }}
 """
 
 
+KERNEL_TEMPLATE = """\
+{marker}
+# Nodes with a kernel of their own, which has an NFS client; "none" is NFS without amazon-efs-utils.
+
+[fleet]
+hosts = {hosts}
+user = "ops"
+sudo = true
+ssh_config = "{state}/ssh_config"
+deadline_s = 180
+
+[mount.shared]
+backend = "efs"
+helper = "none"
+file_system = "fs-0123456789abcdef0"
+mount_target = "{server}"
+ca = "{state}/tls/ca.crt"
+mount_point = "/mnt/efs"
+link = "/mmc-checkpoint"
+directory = "mmc-checkpoint"
+mode = "0777"
+"""
+
+
+def render_kernel(settings: Settings, nodes: Sequence[str]) -> str:
+    """Fill the kernel nodes' template in."""
+    return KERNEL_TEMPLATE.format(
+        marker=MARKER, hosts=json.dumps(list(nodes)), state=settings.state, server=STORAGE_TLS
+    )
+
+
 def render(settings: Settings, nodes: Sequence[str], release: Release) -> str:
     """Fill the template in."""
     return TEMPLATE.format(
@@ -55,12 +87,12 @@ def render(settings: Settings, nodes: Sequence[str], release: Release) -> str:
     )
 
 
-def write(folder: Path, content: str, say: Callable[[str], None]) -> Path:
+def write(folder: Path, content: str, say: Callable[[str], None], *, name: str = "mounttool.toml") -> Path:
     """Write ``mounttool.toml`` into a folder; beside one that is somebody's own, ``mounttool.lab.toml``."""
-    target = folder / "mounttool.toml"
+    target = folder / name
     if target.exists() and not is_ours(target):
-        target = folder / "mounttool.lab.toml"
-        say(f"{folder / 'mounttool.toml'} is yours and stays as it is; the lab's is {target}")
+        target = target.with_suffix(".lab.toml")
+        say(f"{folder / name} is yours and stays as it is; the lab's is {target}")
     target.write_text(content)
     return target
 

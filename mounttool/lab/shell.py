@@ -67,5 +67,6 @@ def remove(folder: Path) -> None:
     """Delete a folder that the lab made, immutable files included, and nothing that is mounted below it."""
     if folder.exists():
         # chattr complains about every symlink and socket; rm says what really cannot go.
-        subprocess.run(["chattr", "-R", "-f", "-ia", str(folder)], capture_output=True, check=False)
+        if folder.is_dir():
+            subprocess.run(["chattr", "-R", "-f", "-ia", str(folder)], capture_output=True, check=False)
         call("rm", "-rf", "--one-file-system", "--", folder)

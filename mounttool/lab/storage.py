@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mounttool.lab import keys
 from mounttool.lab.image import FILES
-from mounttool.lab.settings import STORAGE
+from mounttool.lab.settings import STORAGE, STORAGE_TLS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,8 @@ SERVICES = (
     Service("mariadb", f"mysql://ops@{STORAGE}:3306", "mariadb.service"),
     Service("postgres", f"postgres://ops@{STORAGE}:5432", "postgresql@17-main.service"),
     Service("s3", f"http://{STORAGE}:8333/{BUCKET}", "seaweedfs.service"),
+    Service("nfs", f"nfs4://{STORAGE}:2049", "nfs-ganesha.service"),
+    Service("nfs-tls", f"nfs4+tls://{STORAGE_TLS}:2049", "nfs-tls.service"),
     Service("mirror", f"http://{STORAGE}:8080", "mirror.service"),
 )
 """All that files/storage/etc/lab/probe.sh asks, by the same names."""
@@ -52,7 +54,12 @@ OWNERS = {
 
 def fill_storage(settings: Settings, image: Path, upper: Path) -> None:
     """Copy files/storage into the node's layer, its ``@names@`` filled in, and the lab's certificate."""
-    values = {"address": settings.address(STORAGE), "subnet": str(settings.subnet), "bucket": BUCKET}
+    values = {
+        "address": settings.address(STORAGE),
+        "tls_address": settings.address(STORAGE_TLS),
+        "subnet": str(settings.subnet),
+        "bucket": BUCKET,
+    }
     values |= keys.read(settings)
     groups = _groups(image)
     tree = FILES / "storage"
@@ -71,6 +78,7 @@ def fill_storage(settings: Settings, image: Path, upper: Path) -> None:
     (upper / "etc/systemd/system/redis.service").symlink_to("/usr/lib/systemd/system/redis-server.service")
     (upper / "srv/s3").mkdir(parents=True)
     (upper / "srv/mirror").mkdir()
+    (upper / "srv/nfs").mkdir()
 
 
 def _install(target: Path, content: str, group: int, mode: int) -> None:

@@ -19,18 +19,29 @@ def _say(text: str) -> None:
     err.print(text, markup=False)
 
 
-@command(nodes="how many nodes; more than there are adds some")
-def up(c: Context, nodes: int = 2, json_: bool = False) -> None:
+@command(
+    nodes="how many nodes; more than there are adds some",
+    kernel_nodes="how many nodes with a kernel of their own (user-mode Linux), which has an NFS client",
+)
+def up(c: Context, nodes: int = 2, kernel_nodes: int = 0, json_: bool = False) -> None:
     """Bring up real nodes with systemd and sshd, and Redis, MariaDB, PostgreSQL and S3 beside them.
 
-    Writes a mounttool.toml for them into the current folder, unless there is one that is not the lab's.
+    Writes a mounttool.toml for them into the current folder, unless there is one that is not the lab's; for kernel
+    nodes a mounttool.kernel.toml.
 
-    Example: fab lab.up --nodes 2
+    Examples: fab lab.up --nodes 2
+              fab lab.up --nodes 2 --kernel-nodes 1
     """
-    lab.preflight()
-    running = lab.up(nodes, say=_say)
+    lab.preflight(kernel_nodes=kernel_nodes > 0)
+    running = lab.up(nodes, kernel_nodes=kernel_nodes, say=_say)
     if json_:
-        print_json({"nodes": running.nodes, "ssh_config": running.ssh_config, "configs": running.configs})
+        print_json(
+            {
+                "nodes": (*running.nodes, *running.kernel_nodes),
+                "ssh_config": running.ssh_config,
+                "configs": running.configs,
+            }
+        )
 
 
 @command()

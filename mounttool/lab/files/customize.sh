@@ -60,6 +60,9 @@ printf '[Journal]\nSystemMaxUse=64M\nRuntimeMaxUse=32M\n' >"$root/etc/systemd/jo
 
 # The storage services run on the storage node alone, which asks for them; they share one certificate there.
 systemctl --root="$root" disable --quiet redis-server.service mariadb.service postgresql.service
+for unit in nfs-ganesha nfs-ganesha-lock stunnel4 rpcbind rpcbind.socket nfs-client.target nfs-blkmap; do
+    systemctl --root="$root" disable --quiet "$unit" 2>/dev/null || :
+done
 for user in redis mysql; do
     chroot "$root" usermod --append --groups ssl-cert "$user"
 done

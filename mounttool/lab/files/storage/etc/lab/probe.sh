@@ -16,6 +16,8 @@ export REDISCLI_AUTH MYSQL_PWD PGPASSWORD
     ask mariadb mariadb --host=storage --user=ops --execute='SELECT 1' &
     ask postgres psql --host=storage --username=ops --dbname=postgres --command='SELECT 1' &
     ask s3 curl -K /etc/lab/s3-curl.conf -I http://storage:8333/@bucket@ &
+    ask nfs nc -z storage 2049 &
+    ask nfs-tls sh -c 'openssl s_client -connect storage-tls:2049 -CAfile /etc/lab/tls/ca.crt -verify_return_error </dev/null' &
     ask mirror curl --silent -I http://storage:8080/ &
     wait
 }
