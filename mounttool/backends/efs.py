@@ -19,6 +19,7 @@ from mounttool.backends.base import CONFIG_DIRECTORY, HELPER_PATH, Backend
 from mounttool.errors import UnsupportedError
 from mounttool.node import Node
 from mounttool.plan import Check, Directory, File, Package, Reachable, Running, Step, Unit
+from mounttool.semantics import Feature
 
 PORT = 2049
 
@@ -198,6 +199,10 @@ class Efs(Backend):
     def settings(self) -> Mapping[str, str]:
         """The mount's options."""
         return {"options": mount_options(self.client_options()), "tls": str(self.tls).lower()}
+
+    def lacks(self) -> frozenset[Feature]:
+        """NFS 4.1 has no way to free a part of a file."""
+        return frozenset(("punch-hole",))
 
     def hints(self) -> Mapping[str, str]:
         """What a line in the log of a failed mount means."""

@@ -52,7 +52,9 @@ class Case:
     @property
     def title(self) -> str:
         """The check's kind and its subject, for a table."""
-        values = [str(getattr(self.check, name)) for name in ("unit", "consumer", "path", "what") if hasattr(self.check, name)]
+        values = [
+            str(getattr(self.check, name)) for name in ("unit", "consumer", "path", "what") if hasattr(self.check, name)
+        ]
         values = values or [self.plan.mount_point]
         return f"{self.check.kind} {values[-1]}"
 
