@@ -121,12 +121,18 @@ def parse(text: str, file: str = DEFAULT_FILE) -> Config:
     declared = document.get("mount", {})
     if not isinstance(declared, dict) or not all(isinstance(table, dict) for table in declared.values()):
         raise ConfigError(file, "mount", None, "tables such as [mount.checkpoints]")
-    mounts = tuple(_mount(name, table, file) for name, table in declared.items())
+    mounts = tuple(declare(name, table, file) for name, table in declared.items())
     _refuse_overlaps(mounts, file)
     return Config(file=file, fleet=fleet, mounts=_nested(mounts, file))
 
 
-def _mount(name: str, table: Mapping[str, Any], file: str) -> Backend:
+def declare(name: str, table: Mapping[str, Any], file: str) -> Backend:
+    """Return the mount that a table of this name declares; ``file`` names where it stands in messages.
+
+    Raises:
+        ConfigError: as for `load`.
+
+    """
     key = f"mount.{name}"
     if not _NAME.fullmatch(name):
         raise ConfigError(file, key, None, "a name of lower-case letters, digits, - and _")

@@ -46,6 +46,15 @@ class Node:
     is_root: bool = True
 
 
+#: Who logs in to an image of a distribution, where it is not ec2-user.
+_USERS = {"ubuntu": "ubuntu", "rocky": "rocky", "debian": "admin"}
+
+
+def default_user(node: Node) -> str:
+    """Return the user that a cloud image of the node's distribution is made for."""
+    return _USERS.get(node.distribution, "ec2-user")
+
+
 def parse(text: str) -> Node:
     """Return the facts in the output of `PROBE`.
 

@@ -11,7 +11,7 @@ from invoke.context import Context
 
 from mounttool import config as configs
 from mounttool.backends.base import Backend
-from mounttool.config import Config
+from mounttool.config import Fleet
 from mounttool.deliver import fleet, probe
 from mounttool.deliver.apply import Chosen, apply, facts
 from mounttool.deliver.fleet import HostResult
@@ -89,7 +89,7 @@ def provision(
     mounts = loaded.select(backend=backend, name=name)
     chosen = hosts_of(loaded, hosts)[:1]
     intent = Intent(dry_run=dry_run)
-    _report(_work(loaded, chosen, mounts, _provision, intent, quiet=json_), intent, json_=json_)
+    report(work(loaded.fleet, chosen, mounts, _provision, intent, quiet=json_), intent, json_=json_)
 
 
 @command(adopt="copy a directory that is in a link's way, verify the copy and keep the old one aside")
@@ -111,7 +111,7 @@ def mount(
     loaded = configs.load(config)
     mounts = loaded.select(backend=backend, name=name)
     intent = Intent(dry_run=dry_run, adopt=adopt)
-    _report(_work(loaded, hosts_of(loaded, hosts), mounts, _plan, intent, quiet=json_), intent, json_=json_)
+    report(work(loaded.fleet, hosts_of(loaded, hosts), mounts, _plan, intent, quiet=json_), intent, json_=json_)
 
 
 @command()
@@ -134,8 +134,8 @@ def unmount(
     mounts = loaded.select(backend=backend, name=name)
     intent = Intent(action="remove", dry_run=dry_run)
     # In the opposite order of mounting, so that what was stacked on what comes apart again.
-    results = _work(loaded, hosts_of(loaded, hosts), mounts[::-1], _plan, intent, quiet=json_)
-    _report(results, intent, json_=json_)
+    results = work(loaded.fleet, hosts_of(loaded, hosts), mounts[::-1], _plan, intent, quiet=json_)
+    report(results, intent, json_=json_)
 
 
 @command()
@@ -184,9 +184,10 @@ def _provision(mount: Backend, node: Node) -> Plan | None:
     return mount.provision(node)
 
 
-def _work(
-    loaded: Config, hosts: Sequence[str], mounts: Sequence[Backend], choose: Chosen, intent: Intent, *, quiet: bool
+def work(
+    settings: Fleet, hosts: Sequence[str], mounts: Sequence[Backend], choose: Chosen, intent: Intent, *, quiet: bool
 ) -> list[Outcomes]:
+    """Carry out ``intent`` on every host, with a live display unless ``quiet``."""
     with Board(hosts, quiet=quiet) as board:
 
         def one(session: Session) -> list[MountOutcome]:
@@ -198,14 +199,15 @@ def _work(
             )
             return outcomes
 
-        return fleet.each(hosts, loaded.fleet, one)
+        return fleet.each(hosts, settings, one)
 
 
 def _step(board: Board, host: str, mount: str, title: str) -> None:
     board.say(host, f"{mount}: {title}")
 
 
-def _report(results: Sequence[Outcomes], intent: Intent, *, json_: bool) -> None:
+def report(results: Sequence[Outcomes], intent: Intent, *, json_: bool) -> None:
+    """Print what came of each host, and end the command with status 1 when one failed."""
     if json_:
         print_json(
             [

@@ -1,0 +1,66 @@
+"""mountpoint-s3: the arguments of aws-hpc-recipes' mount.sh, without a configuration file."""
+
+from __future__ import annotations
+
+import hashlib
+
+from invoke.context import Context
+
+from mounttool import config as configs
+from mounttool.backends.base import Backend
+from mounttool.backends.mountpoint_s3 import MountpointS3
+from mounttool.config import Fleet
+from mounttool.deliver.fleet import LOCAL
+from mounttool.node import Node, default_user
+from mounttool.plan import Plan
+from mounttool.render import Intent
+from mounttool.tasks._command import command
+from mounttool.tasks.mounts import report, work
+
+#: What the recipe mounts with; any options replace all of them.
+RECIPE_OPTIONS = "--allow-root --read-only --debug"
+
+
+@command(
+    bucket="the bucket",
+    path="where it is mounted",
+    options=f"the options of mount-s3, all of them as one string; default: {RECIPE_OPTIONS}",
+    run_as="the user who mounts; default: the one whom the node's distribution is made for, such as ec2-user",
+    hosts="hosts, comma-separated; default: this machine",
+    config="a configuration whose fleet says how to reach them",
+    remove="take the mount away again",
+)
+def mountpoint_s3(
+    c: Context,
+    bucket: str,
+    path: str,
+    options: str = RECIPE_OPTIONS,
+    run_as: str | None = None,
+    hosts: str = LOCAL,
+    config: str | None = None,
+    remove: bool = False,
+    dry_run: bool = False,
+    json_: bool = False,
+) -> None:
+    """Mount a bucket as `mount.sh BUCKET PATH [OPTIONS]` of aws-hpc-recipes does; the unit has the same name.
+
+    Examples: fab mountpoint-s3 my-bucket /shared/data
+              fab mountpoint-s3 public-data /shared/public --options="--no-sign-request --allow-root --debug"
+    """
+    name = f"s3-{hashlib.sha256(f'{bucket}:{path}'.encode()).hexdigest()[:8]}"
+    table = {
+        "backend": MountpointS3.kind,
+        "bucket": bucket,
+        "mount_point": path,
+        "arguments": options,
+        "run_as": run_as or "ec2-user",
+    }
+    mount = configs.declare(name, table, "mountpoint-s3")
+
+    def for_its_user(declared: Backend, node: Node) -> Plan:
+        return declared.model_copy(update={"run_as": run_as or default_user(node)}).plan(node)
+
+    settings = configs.load(config).fleet if config else Fleet.model_validate({})
+    intent = Intent("remove" if remove else "apply", dry_run=dry_run)
+    chosen = [host.strip() for host in hosts.split(",") if host.strip()]
+    report(work(settings, chosen, [mount], for_its_user, intent, quiet=json_), intent, json_=json_)
