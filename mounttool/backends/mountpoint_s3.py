@@ -34,6 +34,9 @@ _WITH: Mapping[str, Feature] = {"--allow-delete": "delete"}
 _READING: frozenset[Feature] = frozenset(("close-to-open", "o-direct"))
 
 HINTS = {
+    r"InvalidAccessKeyId|SignatureDoesNotMatch|signature we calculated|[Aa]ccess [Kk]ey I[Dd] you provided": (
+        "S3 refused the keys: check access_key and secret_key"
+    ),
     r"AccessDenied|Forbidden|Access Denied|not authorized": (
         "the credentials may not list this bucket: grant s3:ListBucket, s3:GetObject and, to write, s3:PutObject"
     ),
@@ -41,7 +44,6 @@ HINTS = {
     r"No signing credentials|no credentials|CREDENTIALS_PROVIDER|could not load credentials": (
         "no credentials: give the instance a role, or set access_key and secret_key, or no_sign_request"
     ),
-    r"InvalidAccessKeyId|SignatureDoesNotMatch": "S3 refused the keys: check access_key and secret_key",
     r"[Ff]ailed to connect|DNS|SOCKET|dns": "S3 cannot be reached: check endpoint and region, and the route to S3",
     r"PermanentRedirect|AuthorizationHeaderMalformed|wrong region|301": "the bucket is in another region: set `region`",
     r"user_allow_other|allow_other only allowed|fusermount.* permission denied|Permission denied": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Site:
         )
 
     def mounttool(self, *arguments: str, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
+        """Run the command as users do, in the lab's folder."""
         return subprocess.run(
             [str(Path(sys.executable).with_name("mounttool")), *arguments],
             cwd=self.folder,
@@ -71,6 +73,11 @@ class Site:
         assert completed.returncode == 0, f"{command}: {completed.stdout}{completed.stderr}"
         return completed.stdout.strip()
 
+    def send(self, node: str, path: str, content: bytes) -> None:
+        """Put a file onto a node."""
+        argv = ["ssh", "-F", str(self.lab.ssh_config), node, f"mkdir -p $(dirname {path}) && cat >{path}"]
+        subprocess.run(argv, input=content, check=True, timeout=60)
+
     def config(self, name: str, *changes: tuple[str, str], append: str = "") -> str:
         """Write a variant of the lab's configuration, in which each old text must occur, and return its path."""
         text = (self.folder / "mounttool.toml").read_text()
@@ -80,6 +87,22 @@ class Site:
         path = self.folder / f"{name}.toml"
         path.write_text(text + append)
         return str(path)
+
+
+def mount_s3() -> Path | None:
+    """A real mount-s3: no registry carries it, so its tests run where somebody has put one."""
+    found = os.environ.get("MOUNT_S3") or shutil.which("mount-s3")
+    return Path(found) if found else None
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was not tried must not look as if it had been."""
+    for missing, what in (
+        (mount_s3() is None, "Mountpoint for S3: no mount-s3 on PATH, nor in MOUNT_S3"),
+        (shutil.which("linux.uml") is None, "EFS and EBS on kernel nodes: no user-mode-linux"),
+    ):
+        if missing:
+            terminalreporter.write_line(f"NOT TESTED FOR REAL: {what}", red=True, bold=True)
 
 
 @pytest.fixture(scope="package")
