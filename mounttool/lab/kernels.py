@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,10 @@ def ensure_disk(settings: Settings, tree: Path, say: Callable[[str], None]) -> P
     with locked(settings.cache):
         if not disk.exists():
             say(f"building the kernel nodes' disk in {disk} (once; half a minute)")
-            unfinished = disk.with_name(f"{disk.name}.unfinished")
-            remove(unfinished)
+            for stale in settings.cache.glob("kernel-*.unfinished*"):
+                remove(stale)
+            # A name of our own: what a killed `up` had started may still be writing to its.
+            unfinished = disk.with_name(f"{disk.name}.unfinished{os.getpid()}")
             call(
                 "unshare", "--mount", "--propagation", "private", "sh", script, tree, MODULES, unfinished, timeout_s=600
             )
