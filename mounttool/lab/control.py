@@ -169,7 +169,8 @@ def reboot(node: str) -> float:
 def powercut(node: str) -> float:
     """Kill all of a node at once, so that none of its processes flushes or says goodbye, and boot it again.
 
-    Its disk keeps what was written, synced or not: the kernel is the host's, and its page cache lives on.
+    A container node's disk keeps what was written, synced or not: the kernel is the host's, and its page cache lives
+    on. A kernel node loses what was not synced.
     Returns the seconds until it let us in again.
     """
 
