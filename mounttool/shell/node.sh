@@ -176,11 +176,15 @@ release() {
 # A native mount unit cannot be restarted by systemd. Once it was there, it is started again when it failed or died; one
 # that is inactive then was stopped by somebody, and stays so.
 keep() {
-    unit=$1 gate=$2 told='' seen=0
+    unit=$1 gate=$2 told='' seen=0 turn=0
     shift 2
     while :; do
-        verdict=$(probe "$1" "$2" "$3" "$4" "$5")
-        word=${verdict%% *}
+        # A mount seldom dies without going: the mount table is read every time, the mount itself asked once a minute.
+        if [ "$told" != ok ] || [ "$turn" -ge 6 ] || [ -z "$(mounts_at "$1")" ]; then
+            turn=0
+            verdict=$(probe "$1" "$2" "$3" "$4" "$5")
+        fi
+        turn=$((turn + 1)) word=${verdict%% *}
         if [ "$word" = ok ]; then
             seen=1
             [ "$told" = ok ] || [ -z "$gate" ] || (shift 5 && release "$gate" "$@")
