@@ -46,6 +46,17 @@ def running(folder: Path) -> lab.Lab:
     return lab.up(2, directory=folder)
 
 
+@pytest.fixture
+def kernel(running: lab.Lab, folder: Path) -> str:
+    """A node with a kernel of its own in the same lab; at most the first test waits for it."""
+    try:
+        lab.preflight(kernel_nodes=True)
+    except LabError as error:
+        pytest.skip(str(error))
+    grown = lab.up(len(running.nodes), kernel_nodes=1, directory=folder)
+    return grown.kernel_nodes[0]
+
+
 def leftovers() -> list[str]:
     """Name what a lab can leave on a host, apart from its cached image."""
     commands = (["ip", "-o", "link"], ["ip", "netns"], ["cat", "/proc/mounts"], ["ps", "-eo", "args"])
@@ -59,8 +70,15 @@ def leftovers() -> list[str]:
     return said + [str(path) for path in paths if path.exists()]
 
 
+def sh(node: str, command: str) -> str:
+    """Run a command on a node as root; it must succeed."""
+    done = lab.run(node, command)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
 def boot_id(node: str) -> str:
-    return lab.run(node, "cat /proc/sys/kernel/random/boot_id").stdout
+    return sh(node, "cat /proc/sys/kernel/random/boot_id")
 
 
 def test_a_second_up_changes_nothing_and_is_quick(running: lab.Lab, folder: Path) -> None:
@@ -194,6 +212,65 @@ def test_a_stopped_service_is_seen() -> None:
     lab.run("storage", "systemctl start redis")
 
     assert stopped == {"redis", "redis-tls"}
+
+
+def test_a_kernel_node_joins_without_disturbing_the_others(running: lab.Lab, folder: Path, kernel: str) -> None:
+    before = boot_id("node1"), boot_id(kernel)
+
+    again = lab.up(1, directory=folder)
+
+    assert (again.nodes, again.kernel_nodes) == (running.nodes, (kernel,))
+    assert (boot_id("node1"), boot_id(kernel)) == before
+    assert sh(kernel, "systemctl is-system-running --wait; hostname") == f"running\n{kernel}\n"
+    assert sh("node1", f"timeout 5 bash -c '</dev/tcp/{kernel}/22'") == ""
+    assert tomllib.loads((folder / "mounttool.kernel.toml").read_text())["fleet"]["hosts"] == [kernel]
+
+
+@pytest.mark.parametrize(("user", "status"), [("root", 0), ("ops", 0), ("opspw", 1), ("nosudo", 1)])
+def test_users_of_a_kernel_node_may_the_same(running: lab.Lab, kernel: str, user: str, status: int) -> None:
+    argv = ["ssh", "-F", str(running.ssh_config), f"{user}@{kernel}", "sudo -n true"]
+
+    assert subprocess.run(argv, capture_output=True, check=False).returncode == status
+
+
+def test_a_kernel_node_mounts_nfs_with_the_options_of_efs(kernel: str) -> None:
+    options = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport"
+    mount = f"mount -t nfs4 -o {options} storage:/ /mnt"
+
+    sh(kernel, f"{mount} && echo written >/mnt/file && umount /mnt")
+
+    assert sh(kernel, f"{mount} && cat /mnt/file && rm /mnt/file && umount /mnt") == "written\n"
+
+
+@pytest.mark.usefixtures("running")
+def test_nfs_is_served_over_tls_with_the_labs_certificate() -> None:
+    """And stopping the server is seen at its own service."""
+    check = "openssl s_client -connect storage-tls:2049 -verify_hostname storage-tls -verify_return_error -CAfile"
+    said = sh("node1", f"{check} /usr/local/share/ca-certificates/mtlab.crt </dev/null 2>&1")
+    sh("storage", "systemctl stop nfs-tls")
+    stopped = {service.name for service in lab.status().services if service.state == "stopped"}
+    sh("storage", "systemctl start nfs-tls")
+
+    assert "Verification: OK" in said
+    assert stopped == {"nfs-tls"}
+
+
+def test_a_kernel_nodes_blank_volume_keeps_what_was_synced_over_a_reboot_and_a_power_cut(kernel: str) -> None:
+    """And only that: its page cache is its own."""
+    before = boot_id(kernel)
+    sh(kernel, "test -c /dev/fuse; systemctl is-active dev-ubdb.device; blkid -p /dev/ubdb; test $? = 2")
+    sh(kernel, "mkfs.ext4 -q /dev/ubdb && mount /dev/ubdb /mnt && echo kept | tee /mnt/file /root/file && sync")
+
+    assert lab.reboot(kernel) < 60
+    between = boot_id(kernel)
+    sh(kernel, "mount /dev/ubdb /mnt && echo more >>/mnt/file && sync /mnt/file")
+    sh(kernel, "journalctl --sync; echo lost >/root/lost")
+    assert lab.powercut(kernel) < 60
+
+    assert len({before, between, boot_id(kernel)}) == 3
+    assert sh(kernel, "mount /dev/ubdb /mnt && cat /mnt/file /root/file; umount /mnt") == "kept\nmore\nkept\n"
+    assert "lost" not in lab.run(kernel, "cat /root/lost").stdout
+    assert sh(kernel, "journalctl --list-boots --quiet | grep -c .") == "3\n"
 
 
 @pytest.mark.usefixtures("folder")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,12 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from mounttool.errors import LabError
-from mounttool.lab import configuration, image, network, record, storage
+from mounttool.lab import configuration, image, keys, network, record, storage
 from mounttool.lab.mirror import Release
 from mounttool.lab.preflight import Host, lacks
-from mounttool.lab.settings import MAX_NODES, STORAGE, Settings, node_names
+from mounttool.lab.settings import (
+    MAX_KERNEL_NODES,
+    MAX_NODES,
+    STORAGE,
+    STORAGE_TLS,
+    Settings,
+    kernel_node_names,
+    node_names,
+)
 from mounttool.lab.shell import call, locked
 
 FIT = Host(
@@ -103,10 +114,37 @@ def test_labs_of_different_names_share_no_folder() -> None:
 
 
 def test_every_machine_has_an_address_and_a_hardware_address_of_its_own(settings: Settings) -> None:
-    addresses = [settings.address(node) for node in ("host", STORAGE, *node_names(MAX_NODES))]
+    names = ("host", STORAGE, STORAGE_TLS, *kernel_node_names(MAX_KERNEL_NODES), *node_names(MAX_NODES))
+    addresses = [settings.address(name) for name in names]
 
     assert len({network.mac(address) for address in addresses}) == len(addresses)
-    assert addresses[:3] == ["10.213.80.1", "10.213.80.2", "10.213.80.11"]
+    assert addresses[:4] == ["10.213.80.1", "10.213.80.2", "10.213.80.3", "10.213.80.101"]
+    assert settings.address("node1") == "10.213.80.11"
+
+
+def test_the_smallest_subnet_holds_every_machine(settings: Settings) -> None:
+    small = dataclasses.replace(settings, subnet=Settings.from_env({"MOUNTTOOL_LAB_SUBNET": "10.9.9.0/25"}).subnet)
+
+    assert small.address(kernel_node_names(MAX_KERNEL_NODES)[-1]) == "10.9.9.108"
+
+
+def test_user_mode_linux_is_asked_for_only_where_kernel_nodes_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    preflight = importlib.import_module("mounttool.lab.preflight")  # the package has a function of this name
+    monkeypatch.setattr(preflight, "look", lambda: FIT)
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "linux.uml" else f"/usr/bin/{name}")
+    preflight.preflight()
+
+    with pytest.raises(LabError, match=r"cannot run here: for kernel nodes: apt install user-mode-linux \("):
+        preflight.preflight(kernel_nodes=True)
+
+
+def test_the_certificate_is_valid_for_every_name_of_the_storage_node(settings: Settings, tmp_path: Path) -> None:
+    keys.make_certificates(tmp_path / "tls", [settings.address(name) for name in (STORAGE, STORAGE_TLS)])
+    certificate = x509.load_pem_x509_certificate((tmp_path / "tls/server.crt").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+
+    assert {STORAGE, STORAGE_TLS, "lab.test"} <= set(names.get_values_for_type(x509.DNSName))
+    assert [str(at) for at in names.get_values_for_type(x509.IPAddress)] == ["10.213.80.2", "10.213.80.3"]
 
 
 def test_interface_names_fit_the_kernels_limit(settings: Settings) -> None:
@@ -125,6 +163,17 @@ def test_the_configuration_names_the_lab(settings: Settings) -> None:
         "url": "http://storage:8080/juicefs-{version}-linux-{arch}.tar.gz",
         "sha256": {"amd64": "ab" * 32},
     }
+
+
+def test_kernel_nodes_have_a_configuration_of_their_own(settings: Settings, tmp_path: Path) -> None:
+    content = configuration.render_kernel(settings, kernel_node_names(2))
+    written = configuration.write(tmp_path, content, print, name="mounttool.kernel.toml")
+    parsed = tomllib.loads(written.read_text())
+    configuration.delete([written])
+
+    assert parsed["fleet"]["hosts"] == ["kernel1", "kernel2"]
+    assert [mount["backend"] for mount in parsed["mount"].values()] == ["efs"]
+    assert not written.exists()
 
 
 def test_a_configuration_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
