@@ -408,17 +408,19 @@ unit_make() {
     since=$(date '+%Y-%m-%d %H:%M:%S')
     if ! run timeout "$limit" systemctl "$verb" "$1"; then
         journalctl -u "$1" --since "$since" -o cat --no-pager 2>/dev/null | tail -n 10
-        systemctl -q is-active "$1" || refuse "$1 did not start: $(systemctl show -p Result --value "$1")"
+        # systemctl show --value would print only the value, but not on Amazon Linux 2: systemd 219 does not know it.
+        result=$(systemctl show -p Result "$1")
+        systemctl -q is-active "$1" || refuse "$1 did not start: ${result#Result=}"
         return 1
     fi
     rm -f "$state/pending/$1"
 }
 
-unit_gone() { [ ! -e "$units/$1" ] && ! systemctl -q is-active "$1" && [ "$(systemctl show -p LoadState --value "$1")" != loaded ]; }
+unit_gone() { [ ! -e "$units/$1" ] && ! systemctl -q is-active "$1" && [ "$(systemctl show -p LoadState "$1")" != LoadState=loaded ]; }
 
 unit_remove() {
     if [ -n "$3" ]; then refuse_when_busy "$3" || return 1; fi
-    if [ "$(systemctl show -p ActiveState --value "$1")" != inactive ]; then run systemctl stop "$1" || return 1; fi
+    if [ "$(systemctl show -p ActiveState "$1")" != ActiveState=inactive ]; then run systemctl stop "$1" || return 1; fi
     if [ -n "$3" ] && [ -n "$(mounts_at "$3")" ]; then
         refuse "$3 is still mounted after $1 was stopped"
         return 1
@@ -451,7 +453,7 @@ live_gone() { :; }
 
 # --- dropin UNIT NAME CONTENT
 
-dropin_is() { holds "$units/$1.d/$2.conf" "$3" && [ "$(systemctl show -p NeedDaemonReload --value "$1")" = no ]; }
+dropin_is() { holds "$units/$1.d/$2.conf" "$3" && [ "$(systemctl show -p NeedDaemonReload "$1")" = NeedDaemonReload=no ]; }
 dropin_make() {
     put "$units/$1.d/$2.conf" "$3" root root 0644 && chmod 0755 "$units/$1.d" && run systemctl daemon-reload
     note "in effect when $1 is next started"
