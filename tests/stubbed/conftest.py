@@ -27,12 +27,12 @@ def open_root(tmp_path: Path, _possible: None) -> Iterator[Callable[..., Private
     """Return a function that opens a root; all are closed at the end, and none saw a secret in an argument."""
     opened: list[PrivateRoot] = []
 
-    def make(distribution: str = "debian12", shell: str = "dash") -> PrivateRoot:
-        root = PrivateRoot(tmp_path / f"root{len(opened)}", distribution, shell)
+    def make(distribution: str = "debian12", shell: str = "dash", architecture: str = "amd64") -> PrivateRoot:
+        root = PrivateRoot(tmp_path / f"root{len(opened)}", distribution, shell, architecture)
         opened.append(root)
         root.open()
-        for architecture in ("amd64", "arm64"):
-            (root.state / f"www/juicefs-9.9.9-linux-{architecture}.tar.gz").write_bytes(ARCHIVE)
+        for name in ("amd64", "arm64"):
+            (root.state / f"www/juicefs-9.9.9-linux-{name}.tar.gz").write_bytes(ARCHIVE)
         return root
 
     yield make

@@ -12,32 +12,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distributions import DISTRIBUTIONS
+
+from mounttool import node as nodes
 from mounttool import render
 from mounttool.deliver.outcome import MountOutcome, Reader
+from mounttool.node import Node
 from mounttool.plan import Plan
 from mounttool.render import Intent
 
 STUBS = Path(__file__).parents[1] / "stubs"
 SHELLS = {"dash": ["dash", "-s"], "bash": ["/stubs/this/bash", "-s"], "busybox": ["busybox", "sh", "-s"]}
-OS_RELEASE = {
-    "debian12": 'ID=debian\nVERSION_ID="12"\n',
-    "ubuntu2404": 'ID=ubuntu\nVERSION_ID="24.04"\nID_LIKE=debian\n',
-    "al2": 'ID="amzn"\nVERSION_ID="2"\nID_LIKE="centos rhel fedora"\n',
-    "al2023": 'ID="amzn"\nVERSION_ID="2023"\nID_LIKE="fedora"\n',
-    "rhel9": 'ID="rhel"\nVERSION_ID="9.4"\nID_LIKE="fedora"\n',
-}
-MANAGERS = {
-    "debian12": ("apt-get", "dpkg-query"),
-    "ubuntu2404": ("apt-get", "dpkg-query"),
-    "al2": ("yum", "rpm"),
-    "al2023": ("dnf", "rpm"),
-    "rhel9": ("dnf", "rpm"),
-}
-_ALWAYS = ("_stub.sh", "systemctl", "journalctl", "chattr", "lsattr")
+_ALWAYS = (
+    "_stub.sh", "systemctl", "journalctl", "chattr", "lsattr", "uname", "modprobe", "getent", "udevadm", "blkid",
+    "blockdev",
+)  # fmt: skip
+#: What comes with a package.
+_PACKAGED = ("curl", "gpg", "openssl", "mkfs.xfs", "xfs_info", "lfs")
 #: Without bash no TCP endpoint is tried; as the script's shell it stands where PATH does not lead.
 #: What this machine has must not be found behind the stubs.
 _HIDDEN = """
-apt-get dpkg-query dnf yum rpm systemctl journalctl curl wget fusermount fusermount3 chattr lsattr juicefs bash
+apt-get apt-cache dpkg-query dnf yum rpm systemctl journalctl curl wget fusermount fusermount3 chattr lsattr
+juicefs bash gpg openssl mount.nfs4 stunnel stunnel4 mkfs.xfs xfs_info lfs mount-s3
 """
 #: What a stub is called with when it only looks.
 _LOOKS = (
@@ -48,6 +44,11 @@ _LOOKS = (
     "rpm -q",
     "dpkg-query ",
     "journalctl ",
+    "modprobe -n",
+    "getent ",
+    "blkid ",
+    "openssl ",
+    "systemctl cat",
 )
 
 # The holder of the namespaces: everything else enters them. It says "ready" and ends when its standard input does.
@@ -60,7 +61,7 @@ root=$1/root
 for file in $3; do rm -f "$root/usr/bin/$file" "$root/usr/sbin/$file" "$root/usr/local/bin/$file"; done
 rm -rf "$root/var/lib/mounttool" "$root/etc/mounttool" "$root/usr/local/lib/mounttool"
 rm -rf "$root/mnt" "$root/mmc-checkpoint"
-rm -f "$root"/etc/systemd/system/*.service
+rm -f "$root"/etc/systemd/system/*.service "$root/etc/fuse.conf"
 rm -rf "$root"/etc/systemd/system/*.service.d "$root"/var/cache/juicefs
 mkdir -p "$root/mnt" "$root/stubs" "$root/stub-state" "$root/proc" "$root/dev"
 rm -f "$root/etc/os-release"
@@ -73,6 +74,7 @@ cp "$(command -v bash)" "$root/stubs/this/"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/run"
+mkdir -p "$root/run/systemd/system"
 mount -t tmpfs tmpfs "$root/tmp"
 echo ready
 cat
@@ -150,22 +152,28 @@ class PrivateRoot:
     folder: Path
     distribution: str = "debian12"
     shell: str = "dash"
+    architecture: str = "amd64"
     _holder: subprocess.Popen[str] | None = field(default=None, repr=False)
     _pid: str = ""
 
     def open(self) -> PrivateRoot:
         for name in ("state/stubs", "state/hooks", "state/www", "state/packaged", "mount"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        for name in (*_ALWAYS, *MANAGERS[self.distribution]):
+        distribution = DISTRIBUTIONS[self.distribution]
+        for name in (*_ALWAYS, *distribution.managers):
             shutil.copy(STUBS / name, self.state / "stubs")
-        shutil.copy(STUBS / "curl", self.state / "packaged")
+        for name in _PACKAGED:
+            shutil.copy(STUBS / name, self.state / "packaged")
+        (self.state / "kernel").write_text(distribution.kernel_on(self.architecture) + "\n", encoding="ascii")
+        machine = {"amd64": "x86_64", "arm64": "aarch64"}[self.architecture]
+        (self.state / "machine").write_text(f"{machine}\n", encoding="ascii")
         (self.state / "log").touch()
         arguments = [
             str(self.folder / "mount"),
             _xattr(),
             _HIDDEN,
             str(self.state),
-            OS_RELEASE[self.distribution],
+            distribution.release,
         ]
         self._holder = subprocess.Popen(
             [*_unshare(), "sh", "-c", _HOLDER, "sh", *arguments],
@@ -224,6 +232,18 @@ class PrivateRoot:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def facts(self) -> Node:
+        """What the one probe finds there."""
+        process = self.popen(nodes.PROBE)
+        stdout, stderr = process.communicate(timeout=30)
+        assert process.returncode == 0, stderr
+        return nodes.parse(stdout)
+
+    def packages(self) -> list[str]:
+        """What was installed since the root was opened."""
+        folder = self.state / "packages"
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
     def run(self, plans: Sequence[Plan], intent: Intent | None = None) -> Run:
         before = len(self.calls())

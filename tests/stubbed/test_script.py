@@ -10,9 +10,8 @@ from collections.abc import Callable
 import pytest
 from core_examples import SECRETS
 from example_mount import Example, release
-from private_root import MANAGERS, SHELLS, PrivateRoot
+from private_root import SHELLS, PrivateRoot
 
-from mounttool import node as nodes
 from mounttool.render import Intent
 
 pytestmark = pytest.mark.stubbed
@@ -54,21 +53,6 @@ def test_what_was_made_is_what_the_plan_says(root: PrivateRoot, plan: Example) -
     assert root.sh("/usr/local/bin/juicefs") == "juicefs version 9.9.9\n"
     drop_in = root.sh("cat /etc/systemd/system/docker.service.d/mounttool-checkpoints.conf")
     assert f"Requires={GATE}\nAfter={GATE}\n" in drop_in
-
-
-@pytest.mark.parametrize("distribution", MANAGERS)
-def test_each_distribution_is_recognised_and_gets_its_own_packages(open_root: OpenRoot, distribution: str) -> None:
-    root = open_root(distribution)
-    plan = Example(nodes.parse(root.sh(nodes.PROBE).replace("systemd=0", "systemd=1").replace("fuse=0", "fuse=1")))
-    first = root.run([plan()])
-    assert first.only.status == "changed", first.lines
-    fuse = "fuse" if distribution == "al2" else "fuse3"
-    manager = MANAGERS[distribution][0]
-    installs = [call for call in first.calls if " install " in call]
-    assert [call.split()[0] for call in installs] == [manager, manager]
-    assert [call.split()[-1] for call in installs] == [fuse, "curl"]
-    assert all(" -y" in call for call in installs)
-    assert root.run([plan()]).statuses() == {"ok"}
 
 
 def test_every_shell_does_the_same(open_root: OpenRoot, plan: Example) -> None:
