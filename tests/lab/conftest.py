@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from mounttool import lab
 from mounttool.errors import LabError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _ENVIRONMENT = {"MOUNTTOOL_LAB_NAME": "mttest", "MOUNTTOOL_LAB_SUBNET": "10.213.80.0/24"}
 
@@ -29,6 +29,7 @@ class Site:
 
     lab: lab.Lab
     folder: Path
+    environment: dict[str, str] = field(default_factory=lambda: _ENVIRONMENT)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the command as users run it, and do not wait."""
@@ -45,7 +46,7 @@ class Site:
         return subprocess.run(
             [str(Path(sys.executable).with_name("mounttool")), *arguments],
             cwd=self.folder,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -78,9 +79,9 @@ class Site:
         argv = ["ssh", "-F", str(self.lab.ssh_config), node, f"mkdir -p $(dirname {path}) && cat >{path}"]
         subprocess.run(argv, input=content, check=True, timeout=60)
 
-    def config(self, name: str, *changes: tuple[str, str], append: str = "") -> str:
+    def config(self, name: str, *changes: tuple[str, str], append: str = "", original: str = "mounttool.toml") -> str:
         """Write a variant of the lab's configuration, in which each old text must occur, and return its path."""
-        text = (self.folder / "mounttool.toml").read_text()
+        text = (self.folder / original).read_text()
         for old, new in changes:
             assert old in text, old
             text = text.replace(old, new)
@@ -113,11 +114,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     except LabError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("site")
-    with _own_lab():
+    with own_lab():
         lab.down()
         made = Site(lab.up(2, directory=folder), folder)
     yield made
-    with _own_lab():
+    with own_lab():
         lab.down()
 
 
@@ -127,14 +128,15 @@ def _own_lab_for_this_test(request: pytest.FixtureRequest) -> Iterator[None]:
     if "site" not in request.fixturenames:
         yield
         return
-    with _own_lab():
+    with own_lab():
         yield
 
 
 @contextlib.contextmanager
-def _own_lab() -> Iterator[None]:
+def own_lab(environment: Mapping[str, str] = _ENVIRONMENT) -> Iterator[None]:
+    """Let `lab.run` and its like mean the lab of this environment."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in _ENVIRONMENT.items():
+        for name, value in environment.items():
             patch.setenv(name, value)
         patch.delenv("MOUNTTOOL_LAB_DIR", raising=False)
         yield
