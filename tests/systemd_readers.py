@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+#: What systemd takes for space around a setting.
+_WHITE = " \t\n\r"
 _NEED_ESCAPE = '"\\`$'
 _SIMPLE = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, '"': 34, "'": 39, "s": 32}
 
@@ -57,21 +59,21 @@ def settings(unit: str) -> list[tuple[str, str, str]]:
     section = ""
     continued = ""
     for raw in unit.split("\n"):
-        if raw.lstrip().startswith(("#", ";")):
+        if raw.lstrip(_WHITE).startswith(("#", ";")):
             continue
-        line = continued + raw.lstrip() if continued else raw
+        line = continued + raw.lstrip(_WHITE) if continued else raw
         if line.endswith("\\"):
             continued = line[:-1] + " "
             continue
         continued = ""
-        line = line.strip()
+        line = line.strip(_WHITE)
         if line.startswith("["):
             section = line.strip("[]")
         elif line:
             key, separator, value = line.partition("=")
             if not separator:
                 raise ValueError(f"not a setting: {line!r}")
-            found.append((section, key.strip(), value.strip()))
+            found.append((section, key.strip(_WHITE), value.strip(_WHITE)))
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from core_examples import MOUNT, NODES, SECRETS, TYPICAL, mount, mounts
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from nasty_text import nasty
 from systemd_readers import command_line, environment_file
 from systemd_readers import settings as unit_settings
 
@@ -54,15 +54,6 @@ def words_in(script: str, shell: str = "dash") -> list[list[str]]:
 def toml(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
-
-_PIECES = (
-    *" '\"%$\\\n\t\r`;&|<#!*~{}()aB1-=/.@:?é漢\u2028\x85\x7f\0",
-    *("%h", "$HOME", "${A}", "$(id)", "\\n", "\\x41", "EOF", "STEP", "{{ x }}"),
-)
-_nasty = st.one_of(
-    st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12),
-    st.lists(st.sampled_from(_PIECES), min_size=1, max_size=6).map("".join),
-)
 
 #: Each text field, and what must stand before and after for the rest to be as expected.
 FIELDS = {
@@ -116,7 +107,7 @@ def accepted(field: str, value: str) -> Backend | None:
 
 @pytest.mark.parametrize("field", FIELDS)
 @settings(max_examples=25)
-@given(value=_nasty)
+@given(value=nasty)
 def test_whatever_is_typed_is_refused_or_reaches_the_node_as_it_is(field: str, value: str) -> None:
     found = accepted(field, value)
     if found is None:
@@ -155,7 +146,7 @@ def _mount_unit_says(found: Backend, plan: Plan) -> None:
 
 
 @settings(max_examples=60)
-@given(value=_nasty)
+@given(value=nasty)
 def test_a_password_reaches_the_environment_file_whatever_it_holds(value: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if "\0" in value:

@@ -19,7 +19,7 @@ AccessPoint = Annotated[str, pydantic.StringConstraints(pattern="^fsap-[0-9a-f]{
 Region = Annotated[str, pydantic.StringConstraints(pattern="^[a-z]{2}(-[a-z]+)+-[0-9]$")]
 Zone = Annotated[str, pydantic.StringConstraints(pattern="^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$")]
 #: The export's path; mountinfo shows it as it is.
-ExportPath = Annotated[str, pydantic.StringConstraints(pattern=r"^/[^\s\\]*$")]
+ExportPath = Annotated[str, pydantic.StringConstraints(pattern=r"^/[^\s\\\x00-\x1f\x7f]*$")]
 
 #: AWS recommends 15 times rsize; kernels from 5.4 on read ahead 128 KiB otherwise.
 READ_AHEAD_KIB = 15 * 1024

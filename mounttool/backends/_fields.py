@@ -62,6 +62,8 @@ MountPath = Annotated[AbsolutePath, pydantic.AfterValidator(_mount_point)]
 RelativePath = Annotated[str, pydantic.AfterValidator(_relative)]
 SecretReference = Annotated[Secret, pydantic.BeforeValidator(_secret)]
 OneLine = Annotated[str, pydantic.StringConstraints(min_length=1), pydantic.AfterValidator(_one_line)]
+#: A name or address as it may stand in options, in a mount's source and in stunnel's file, none of which quote.
+Host = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9_.:\[\]-]+$")]
 Mode = Annotated[str, pydantic.StringConstraints(pattern="^[01]?[0-7]{3}$")]
 UserName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$")]
 UnitName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9:_.\\@-]+\.(service|target|socket)$")]
@@ -106,8 +108,8 @@ def _options(options: Options) -> Options:
     for key, value in options.items():
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_.-]*", key):
             raise ValueError(f"the names of mount options, not {key!r}")
-        if re.search(r"[,\s\\]", str(value)):
-            raise ValueError(f"{key}: a value without commas, spaces and backslashes")
+        if re.search(r"[,\s\\\x00-\x1f\x7f]", str(value)):
+            raise ValueError(f"{key}: a value without commas, spaces, backslashes and control characters")
     return options
 
 

@@ -14,7 +14,7 @@ import pydantic
 
 from mounttool import systemd
 from mounttool.backends import _efs_utils
-from mounttool.backends._fields import MountOptions, OneLine, certificate, mount_options, read
+from mounttool.backends._fields import Host, MountOptions, OneLine, certificate, mount_options, read
 from mounttool.backends.base import CONFIG_DIRECTORY, HELPER_PATH, Backend
 from mounttool.errors import UnsupportedError
 from mounttool.node import Node
@@ -44,7 +44,7 @@ class Efs(Backend):
     availability_zone: _efs_utils.Zone | None = pydantic.Field(
         None, description="of a One Zone file system", examples=["us-east-1a"]
     )
-    mount_target: OneLine | None = pydantic.Field(
+    mount_target: Host | None = pydantic.Field(
         None, description="a mount target's address, instead of the file system's DNS name", examples=["10.0.1.20"]
     )
     path: _efs_utils.ExportPath = pydantic.Field("/", description="the directory of the file system that is mounted")
@@ -56,7 +56,7 @@ class Efs(Backend):
     ca: OneLine | None = pydantic.Field(
         None, description="a PEM file here with the own CA of a server that stands in for EFS; without efs-utils only"
     )
-    certificate_name: OneLine | None = pydantic.Field(
+    certificate_name: Host | None = pydantic.Field(
         None, description="the name in the server's certificate, when it is not the address's; without efs-utils only"
     )
     tunnel_port: Annotated[int, pydantic.Field(ge=1024, le=65535)] | None = pydantic.Field(

@@ -16,7 +16,7 @@ import pydantic
 
 from mounttool.backends import _lustre_client
 from mounttool.backends._efs_utils import FileSystemId, Region
-from mounttool.backends._fields import MountOptions, OneLine, mount_options
+from mounttool.backends._fields import Host, MountOptions, mount_options
 from mounttool.backends.base import Backend
 from mounttool.node import Node
 from mounttool.plan import Check, Ensure, File, Observed, Reachable, Step
@@ -53,7 +53,7 @@ class FsxLustre(Backend):
         description="as DescribeFileSystems shows it; SCRATCH_1 file systems have fsx", examples=["abcdefgh"]
     )
     region: Region | None = pydantic.Field(None, examples=["us-east-1"])
-    dns_name: OneLine | None = pydantic.Field(
+    dns_name: Host | None = pydantic.Field(
         None, description="instead of region: the file system's own DNS name or address"
     )
     efa: bool = pydantic.Field(False, description="over EFA: mounted after AWS' unit that configures it")  # noqa: FBT003 - a default value

@@ -31,6 +31,9 @@ class Local(Backend):
 
     @pydantic.model_validator(mode="after")
     def _path_is_elsewhere(self) -> Local:
+        # What= of a mount unit has no quoting.
+        if self.path.endswith((" ", "\\")):
+            raise ValueError("path: a path that ends in neither a space nor a backslash")
         if (self.path + "/").startswith(self.mount_point + "/") or (self.mount_point + "/").startswith(self.path + "/"):
             raise ValueError(f"path: a directory apart from the mount point {self.mount_point}")
         return self
