@@ -23,6 +23,14 @@ def test_the_example_can_be_used_as_it_is(kind: str) -> None:
     assert found.fleet.hosts
 
 
+def refused_key(text: str) -> str:
+    try:
+        config.parse(text)
+    except ConfigError as error:
+        return error.key
+    return ""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_in_a_comment_is_one_that_the_file_may_have(kind: str) -> None:
     """A key whose example is an empty text is one without a default: nothing to say but that it is there.
@@ -36,10 +44,8 @@ def test_every_key_in_a_comment_is_one_that_the_file_may_have(kind: str) -> None
             not key or line.endswith(' = ""') or re.match("# (metadata_)?ca =", line)
         ):  # an example file that is not here
             continue
-        try:
-            config.parse("\n".join([*lines[:number], key[1], *lines[number + 1 :]]))
-        except ConfigError as error:
-            assert error.key == f"mount.{backends.kinds()[kind].example_name}", error
+        refused = refused_key("\n".join([*lines[:number], key[1], *lines[number + 1 :]]))
+        assert refused in {"", f"mount.{backends.kinds()[kind].example_name}"}, key[1]
     found = backends.kinds()[kind]
     names = set(re.findall(r"^(?:# )?([a-z_0-9]+) = ", "\n".join(lines), re.MULTILINE))
     assert names >= found.model_fields.keys() - {"name"}
