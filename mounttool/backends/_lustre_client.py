@@ -17,8 +17,8 @@ _FUNCTIONS = (Path(__file__).parents[1] / "shell" / "lustre.sh").read_text(encod
 _REPOSITORY = "https://fsx-lustre-client-repo.s3.amazonaws.com"
 _KEYS = "https://fsx-lustre-client-repo-public-keys.s3.amazonaws.com"
 
-#: The oldest kernels that AWS builds the client for.
-_AMAZON_KERNELS = {"2": "5.10.144-127.601", "2023": "6.1.79-99.167"}
+#: The oldest kernels that AWS builds the client for, one of each series.
+_AMAZON_KERNELS = {"2": ("4.14.294-220.533", "5.4.214-120.368", "5.10.144-127.601"), "2023": ("6.1.79-99.167",)}
 
 #: RHEL's kernels by the first number of their release, and the minor version whose repository is for it; the one
 #: without a minor version is for the newest.
@@ -57,10 +57,12 @@ def _none_for(node: Node, reason: str, hint: str) -> UnsupportedError:
 
 
 def _amazon(node: Node) -> Iterator[Step]:
-    oldest = _AMAZON_KERNELS.get(node.version)
-    if oldest is None:
+    known = _AMAZON_KERNELS.get(node.version)
+    if known is None:
         raise _none_for(node, "AWS builds it for Amazon Linux 2 and 2023", "use one of these")
-    if node.kernel and _numbers(node.kernel) < _numbers(oldest):
+    running = _numbers(node.kernel)
+    oldest = next((kernel for kernel in known if _numbers(kernel)[:2] == running[:2]), known[-1])
+    if node.kernel and running < _numbers(oldest):
         raise _none_for(node, f"lustre-client needs {oldest} or newer", "update the kernel and reboot")
     if node.version == "2":
         yield Ensure("package lustre (extras)", "lustre_is_installed", "lustre_from_extras", library=_FUNCTIONS)
