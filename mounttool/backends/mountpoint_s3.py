@@ -6,6 +6,7 @@ Options: https://github.com/awslabs/mountpoint-s3/blob/main/doc/CONFIGURATION.md
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
@@ -152,6 +153,10 @@ class MountpointS3(Backend):
 
     @pydantic.model_validator(mode="after")
     def _others_can_look(self) -> MountpointS3:
+        try:
+            self._endpoint()
+        except ValueError:
+            raise ValueError("endpoint: http://HOST:PORT, also among the arguments; region: a name") from None
         if self.run_as and not {"--allow-root", "--allow-other"} & set(self.flags()):
             raise ValueError("run_as: with allow-root or allow-other: otherwise nobody could see how the mount is")
         if self.largest_file and self.largest_file > self.largest_file_bytes:
@@ -295,7 +300,7 @@ _OWN = {
 
 def _value(words: list[str], flag: str) -> str | None:
     """The value of a flag, given as the next word or after =."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
         if word == flag:
             return following
         if word.startswith(f"{flag}="):
