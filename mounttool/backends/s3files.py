@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import pydantic
 
 from mounttool.backends import _efs_utils
-from mounttool.backends._fields import MountOptions, OneLine, mount_options
+from mounttool.backends._fields import Host, MountOptions, mount_options
 from mounttool.backends.base import HELPER_PATH, Backend
 from mounttool.errors import UnsupportedError
 from mounttool.node import Node
@@ -29,7 +29,7 @@ class S3Files(Backend):
     region: _efs_utils.Region | None = pydantic.Field(
         None, description="the instance's own when it is left out", examples=["us-east-1"]
     )
-    mount_target: OneLine | None = pydantic.Field(
+    mount_target: Host | None = pydantic.Field(
         None, description="a mount target's address, instead of the DNS name", examples=["10.0.1.20"]
     )
     path: _efs_utils.ExportPath = pydantic.Field("/", description="the directory that is mounted")
