@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -7,16 +8,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from core_examples import MOUNT, NODES, SECRETS, TYPICAL, mount, mounts
+from core_examples import GIB, MOUNT, NODES, SECRETS, TYPICAL, mount, mounts
 from hypothesis import given, settings
 from nasty_text import nasty
 from systemd_readers import command_line, environment_file
 from systemd_readers import settings as unit_settings
 
-from mounttool import config, render
+from mounttool import backends, config, render
 from mounttool.backends.base import Backend
 from mounttool.errors import ConfigError, InputError
-from mounttool.plan import Environment, Plan, Unit
+from mounttool.plan import DropIn, Environment, Plan, Unit
 from mounttool.render import Intent
 
 NODE = NODES["debian12-amd64"]
@@ -249,31 +250,85 @@ NASTY_MOUNT = {
 }
 
 
-@pytest.mark.parametrize("changed", [{}, NASTY_MOUNT], ids=["typical", "nasty"])
-def test_every_unit_is_sound_for_systemd_analyze(tmp_path: Path, changed: dict[str, str]) -> None:
+_ID = 'file_system = "fs-0123456789abcdef0"\n'
+_WAITED_FOR = 'link = "/data"\nconsumers = ["docker.service", "slurmd.service"]\n'
+_NASTY_PLACE = "mount_point = " + toml("/mnt/50% $HOME 'a' \"b\" é") + "\n"
+
+
+def _table(backend: str, keys: str, name: str = "data") -> str:
+    place = "" if "mount_point" in keys else 'mount_point = "/mnt/data"\n'
+    return f'[mount.{name}]\nbackend = "{backend}"\n{place}{keys}'
+
+
+#: Everything that a unit can be made of: each backend with its own units, the gate, the keeper, the tuner and drop-ins.
+UNITS = {
+    "juicefs": TYPICAL,
+    "efs with efs-utils": _table("efs", _ID + _WAITED_FOR),
+    "efs with a tunnel": _table("efs", f'{_ID}{_WAITED_FOR}helper = "none"\nregion = "us-east-1"\n'),
+    "efs without TLS": _table("efs", f'{_ID}helper = "none"\ntls = false\nmount_target = "10.0.1.20"\n'),
+    "efs at a nasty place": _table("efs", _ID + _NASTY_PLACE + _WAITED_FOR + 'path = "/50%/é$HOME"\n'),
+    "s3files": _table("s3files", _ID + _WAITED_FOR),
+    "fsx_lustre": _table("fsx_lustre", f'{_ID}mount_name = "fsx"\nregion = "us-east-1"\n{_WAITED_FOR}'),
+    "fsx_lustre with efa": _table(
+        "fsx_lustre", f'{_ID}mount_name = "fsx"\ndns_name = "h"\nefa = true\ndirectory = "d"\nstripes = "-c 4"\n'
+    ),
+    "mountpoint_s3": _table("mountpoint_s3", 'bucket = "my-data"\n' + _WAITED_FOR),
+    "mountpoint_s3 of a user": _table(
+        "mountpoint_s3", f'bucket = "my-data"\nrun_as = "daemon"\ncache = "/var/cache/a b"\n{_NASTY_PLACE}'
+    ),
+    "ebs": _table("ebs", 'volume = "vol-0123456789abcdef0"\nfilesystem = "ext4"\n' + _WAITED_FOR),
+    "local at a nasty place": _table("local", 'path = "/var/50% $x"\n' + _NASTY_PLACE + _WAITED_FOR),
+    "one inside another": _table("efs", _ID, "outer")
+    + _table("mountpoint_s3", 'bucket = "my-data"\nmount_point = "/mnt/data/in"\n', "inner")
+    + _table("local", 'path = "/var/x"\nmount_point = "/mnt/data/in/deep"\n', "innermost"),
+}
+#: So large that all tuning applies.
+LARGE = dataclasses.replace(
+    NODES["al2023-amd64"], kernel="6.1.148-173.267.amzn2023.x86_64", cpus=96, memory_bytes=384 * GIB
+)
+
+
+def test_the_units_of_every_backend_are_looked_at() -> None:
+    assert {name.partition(" ")[0] for name in UNITS} - {"one"} == set(backends.kinds())
+
+
+#: What units call, and what they are ordered by or need that is not theirs.
+_PROGRAMS = (
+    *("bin/juicefs", "lib/mounttool/node", "../bin/true"),
+    *("../bin/stunnel", "../bin/mount-s3", "../sbin/lctl"),
+)
+_TARGETS = ("network-online", "multi-user", "sysinit", "basic", "shutdown", "umount", "local-fs-pre")
+_FOREIGN = ("docker.service", "slurmd.service", "configure-efa-fsx-lustre-client.service")
+
+
+def _write(file: Path, text: str, mode: int = 0o644) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    file.chmod(mode)
+
+
+@pytest.mark.parametrize("declared", [*UNITS.values(), NASTY_MOUNT], ids=[*UNITS, "juicefs at a nasty place"])
+def test_every_unit_is_sound_for_systemd_analyze(tmp_path: Path, declared: str | dict[str, str]) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.fail("systemd-analyze is not installed: this test runs it for real (apt-get install systemd)")
-    plan = mount(**changed).plan(NODE)
+    for program in _PROGRAMS:
+        (tmp_path / "usr/local/lib").mkdir(parents=True, exist_ok=True)
+        _write(tmp_path / "usr/local" / program, "#!/bin/sh\n", 0o755)
     folder = tmp_path / "etc/systemd/system"
-    folder.mkdir(parents=True)
-    for program in ("usr/local/bin/juicefs", "usr/local/lib/mounttool/node", "usr/bin/true"):
-        (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / program).write_text("#!/bin/sh\n", encoding="utf-8")
-        (tmp_path / program).chmod(0o755)
-    targets = ("network-online.target", "multi-user.target", "sysinit.target", "basic.target", "shutdown.target")
-    for name in targets:
-        (folder / name).write_text("[Unit]\nDescription=stub\n", encoding="utf-8")
-    names = []
-    for step in plan.steps:
+    for target in _TARGETS:
+        _write(folder / f"{target}.target", "[Unit]\nDescription=stub\n")
+    for name in _FOREIGN:
+        _write(folder / name, "[Service]\nExecStart=/usr/bin/true\n")
+    found = mounts(declared) if isinstance(declared, str) else (mount(**declared),)
+    names = set()
+    for step in (step for each in found for step in each.plan(LARGE).steps):
         if isinstance(step, Unit):
-            (folder / step.name).write_text(step.content, encoding="utf-8")
-            names.append(step.name)
-        elif step.kind == "dropin":
-            (folder / f"{step.unit}.d").mkdir(exist_ok=True)  # type: ignore[attr-defined]
-            (folder / f"{step.unit}.d/x.conf").write_text(step.content, encoding="utf-8")  # type: ignore[attr-defined]
-            (folder / step.unit).write_text("[Service]\nExecStart=/usr/bin/true\n", encoding="utf-8")  # type: ignore[attr-defined]
-            names.append(step.unit)  # type: ignore[attr-defined]
-    assert len(names) >= 3
+            _write(folder / step.name, step.content)
+            names.add(step.name)
+        elif isinstance(step, DropIn):
+            _write(folder / f"{step.unit}.d/{step.name}.conf", step.content)
+            names.add(step.unit)
+    assert {each.unit for each in found} <= names
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--generators=no", f"--root={tmp_path}", *names],
         capture_output=True,
