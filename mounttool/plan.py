@@ -128,12 +128,16 @@ class File(Step):
 
 @dataclass(frozen=True, slots=True)
 class Program(Step):
-    """A script of mounttool's own that units of several mounts call; it goes with the last of them."""
+    """A script of mounttool's own that units of several mounts call; it goes with the last of them.
+
+    ``restarts`` names units that run it all the time.
+    """
 
     label: ClassVar[str] = "program {path}"
 
     path: str
     content: str
+    restarts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

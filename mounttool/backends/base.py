@@ -226,7 +226,7 @@ class Backend(pydantic.BaseModel, abc.ABC):
             mount_point=self.mount_point,
             data_path=self.link or self.data_path,
             steps=tuple(self._steps(node)),
-            checks=tuple(self._checks()),
+            checks=tuple(self._checks(node)),
             caches=self.caches(),
             settings=self.settings(),
             warnings=(*self.warnings(), *self._missing()),
@@ -241,7 +241,7 @@ class Backend(pydantic.BaseModel, abc.ABC):
 
     def _steps(self, node: Node) -> Iterator[Step]:
         yield from self.client(node)
-        yield Program(HELPER_PATH, HELPER)
+        yield Program(HELPER_PATH, HELPER, restarts=(self.keeper,) if self.unit_type == "mount" else ())
         yield MountPoint(self.mount_point, self.fstype, self.source(), self.unit, self.mount_owner)
         yield Unit(self.unit, self._fill(f"{self.kind}.{self.unit_type}", node), mount_point=self.mount_point)
         if self.unit_type == "mount":
@@ -277,11 +277,13 @@ class Backend(pydantic.BaseModel, abc.ABC):
             **more,
         )
 
-    def _checks(self) -> Iterator[Check]:
+    def _checks(self, node: Node) -> Iterator[Check]:
         yield self.mounted()
         yield Running(self.unit)
         if self.unit_type == "mount":
             yield Running(self.keeper)
+            if self.tuning(node):
+                yield Running(self.tuner)
         if self._owns:
             yield Owned(self.data_path, self.owner, self.group, self.mode)
         if self.link:
@@ -289,8 +291,10 @@ class Backend(pydantic.BaseModel, abc.ABC):
         for consumer in self.consumers:
             yield Ordered(self.gate, consumer)
         yield from self.observed()
-        if self.read_only:
+        # A canary that cannot be removed would stay.
+        if self.read_only or "delete" in self.lacks():
             yield Readable(self.link or self.data_path, self.user)
         else:
             yield Writable(self.link or self.data_path, self.user)
+        if not self.read_only:
             yield FreeSpace(self.mount_point, self.minimum_free)

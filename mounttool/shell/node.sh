@@ -62,6 +62,9 @@ is_source() {
     esac
 }
 
+# The root's inode. The kernel answers that from its cache when a daemon or server is gone, but not a statfs.
+ask() { stat -f -c %T "$1" >/dev/null && stat -c %i "$1"; }
+
 probe() {
     read_only=$5
     found=$(mounts_at "$1")
@@ -75,7 +78,7 @@ probe() {
         echo "wrong-source $8 from $9 is mounted, not ${2:-anything} from ${3:-anywhere}"
         return 1
     fi
-    answer=$(bounded 5 stat -c %i "$1")
+    answer=$(bounded 5 ask "$1")
     case $? in
         0) ;;
         124)
@@ -124,7 +127,7 @@ wait_until_mounted() {
 heal() {
     layers=$(mounts_at "$1" | wc -l)
     while [ "$layers" -gt 0 ]; do
-        answer=$(bounded 5 stat -c %i "$1") && return 0
+        answer=$(bounded 5 ask "$1") && return 0
         case $answer in
             *"not connected"* | *"tale file handle"* | *"nput/output error"* | *"No such device"* | *"Host is down"*)
                 echo "$1: ${answer##*: }: lazily unmounting it" >&2

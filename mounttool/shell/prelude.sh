@@ -378,10 +378,14 @@ file_make() {
 file_gone() { [ ! -e "$1" ]; }
 file_remove() { run rm -f "$1"; }
 
-# --- program PATH CONTENT
+# --- program PATH CONTENT UNIT...
 
 program_is() { file_is "$1" "$2" root root 0755; }
-program_make() { file_make "$1" "$2" root root 0755; }
+program_make() {
+    path=$1 content=$2
+    shift 2
+    file_make "$path" "$content" root root 0755 "$@"
+}
 program_gone() {
     if grep -qsF "$1" "$units"/*.service "$units"/*.mount; then note "other units still need it"; else [ ! -e "$1" ]; fi
 }
