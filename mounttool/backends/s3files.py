@@ -47,7 +47,9 @@ class S3Files(Backend):
     def client(self, node: Node) -> Iterator[Step]:
         """Yield the helper and the kernel's client."""
         if (node.distribution, node.version) == ("amzn", "2"):
-            raise UnsupportedError("Amazon Linux 2 has no amazon-efs-utils 3, which S3 Files needs")
+            raise UnsupportedError(
+                "Amazon Linux 2 has no amazon-efs-utils 3, which S3 Files needs", hint="use Amazon Linux 2023"
+            )
         yield from _efs_utils.install(node, "mount.s3files", self.installer)
         yield _efs_utils.kernel_module()
 

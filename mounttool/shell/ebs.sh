@@ -94,7 +94,10 @@ ebs_make_filesystem() {
     if [ "$status" -ne 2 ]; then
         type=$(printf '%s\n' "$found" | sed -n 's/^\(TYPE\|PTTYPE\)=//p' | head -n 1)
         other=$(printf '%s\n' "$found" | sed -n 's/^UUID=//p')
-        hint "to use what is on it, set uuid = \"${other:-...}\" and filesystem = \"${type:-...}\"; to start anew, empty it yourself with wipefs"
+        case $type in
+            xfs | ext4) hint "to use what is on it, set uuid = \"$other\" and filesystem = \"$type\"; to start anew, empty it yourself with wipefs" ;;
+            *) hint "give another volume; or, when nothing on it is needed, empty it yourself with wipefs" ;;
+        esac
         refuse "$device is not blank: it holds ${type:-something that blkid cannot name}${other:+ with UUID $other}; nothing was written to it"
         return 1
     fi

@@ -192,9 +192,10 @@ def test_what_s3_cannot_depends_on_what_was_allowed() -> None:
     assert bucket().plan(NODE).warnings == ()
 
 
-def test_a_read_only_mount_is_looked_at_and_a_writable_one_written_to() -> None:
+def test_only_a_mount_that_can_delete_is_written_to() -> None:
     assert Readable("/mnt/data", "root") in bucket().plan(NODE).checks
-    assert Writable("/mnt/data", "root") in bucket(writable=True).plan(NODE).checks
+    assert Readable("/mnt/data", "root") in bucket(writable=True).plan(NODE).checks
+    assert Writable("/mnt/data", "root") in bucket(writable=True, allow_delete=True).plan(NODE).checks
 
 
 def test_keys_are_in_the_environment_file_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:

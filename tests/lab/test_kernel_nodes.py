@@ -14,6 +14,8 @@ from mounttool.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.lab
+
 _ENVIRONMENT = {"MOUNTTOOL_LAB_NAME": "mtkern", "MOUNTTOOL_LAB_SUBNET": "10.213.83.0/24"}
 
 VOLUME = """

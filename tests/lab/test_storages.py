@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from conftest import Site
 
+pytestmark = pytest.mark.lab
+
 RELEASE = "/srv/release"
 
 BUCKET = """
@@ -164,10 +166,13 @@ def test_two_buckets_and_juicefs_live_on_one_node_and_come_back_by_themselves(
     def all_ok() -> bool:
         return {row["verdict"] for row in mounted.json("status", "--config", file)["mounts"]} == {"ok"}
 
-    mounted.sh("node1", "pkill -KILL -x mount-s3")
+    daemons = set(mounted.sh("node1", "pgrep -x mount-s3; pkill -KILL -x mount-s3").split())
+    wait(lambda: len(now := set(lab.run("node1", "pgrep -x mount-s3").stdout.split())) == 2 and not now & daemons)
     wait(all_ok)
+    assert mounted.sh("node1", "cat /mnt/one/file /mnt/two/file") == "one\ntwo"
     mounted.sh("storage", "systemctl stop seaweedfs")
-    mounted.sh("node1", "pkill -KILL -x mount-s3")
+    mounted.sh("node1", "pkill -KILL -x mount-s3; sleep 3")
+    assert not all_ok()
     away = mounted.mounttool("mount", "--config", file, "--name", "one", "--hosts", "node1")
     assert "S3 at storage:8333 does not answer this node" in away.stderr
     mounted.sh("storage", "systemctl start seaweedfs")

@@ -82,7 +82,7 @@ cat
 
 _TREE = r"""
 cd "$1"
-find . ! -path './stub*' ! -path ./work | LC_ALL=C sort | while IFS= read -r path; do
+find . ! -path './stub*' ! -path ./work ! -type c | LC_ALL=C sort | while IFS= read -r path; do
     if [ -L "$path" ]; then echo "$path -> $(readlink "$path")"
     elif [ -f "$path" ]; then echo "$path $(stat -c '%a %U %G' "$path") $(sha256sum <"$path")"
     else echo "$path $(stat -c '%F %a %U %G' "$path")"; fi
@@ -259,7 +259,7 @@ class PrivateRoot:
         return (self.state / "log").read_text(encoding="utf-8").splitlines()
 
     def tree(self) -> list[str]:
-        """Every path that differs from this machine, with mode, owner and checksum."""
+        """Every path that this machine has not or has otherwise, with mode, owner and checksum."""
         done = subprocess.run(
             self.command("sh", "-c", _TREE, "sh", str(self.folder / "mount/upper"), inside=False),
             capture_output=True,
