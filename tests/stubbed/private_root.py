@@ -166,6 +166,7 @@ class PrivateRoot:
             shutil.copy(STUBS / name, self.state / "packaged")
         (self.state / "kernel").write_text(distribution.kernel_on(self.architecture) + "\n", encoding="ascii")
         machine = {"amd64": "x86_64", "arm64": "aarch64"}[self.architecture]
+        (self.state / "systemd").write_text(f"{distribution.systemd}\n", encoding="ascii")
         (self.state / "machine").write_text(f"{machine}\n", encoding="ascii")
         (self.state / "log").touch()
         arguments = [

@@ -135,7 +135,8 @@ def test_lustre_on_ubuntu_asks_for_the_module_before_it_installs(open_root: Open
     root.hook("apt-cache-run", "exit 100")
     failure = root.run([planned(root, "fsx_lustre")]).only.failure
     assert failure is not None
-    assert "AWS has no Lustre module for the running kernel 6.8.0-1018-aws" in "\n".join(failure.log)
+    kernel = DISTRIBUTIONS["ubuntu2404"].kernel
+    assert f"AWS has no Lustre module for the running kernel {kernel}" in "\n".join(failure.log)
 
 
 @pytest.mark.stubbed
