@@ -55,7 +55,7 @@ def verify(
 
         results = fleet.each(hosts_of(loaded, hosts), loaded.fleet, subject, keep_open=True)
         subjects = [result.value for result in results if result.value]
-        findings = run.verify(subjects, junit=Path(junit) if junit else None)
+        findings = run.verify(subjects, parallelism=loaded.fleet.parallelism, junit=Path(junit) if junit else None)
     errors = [result.error for result in results if result.error]
     if json_:
         print_json({"findings": [dataclasses.asdict(found) for found in findings], "errors": [str(e) for e in errors]})
