@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from mounttool.tasks import benchmark, compatibility, configuration, laboratory, mounts, recipe, verification
+from mounttool.tasks import benchmark, compatibility, configuration, laboratory, live, mounts, recipe, verification
 
 namespace = Collection()
 for task in (
@@ -20,6 +20,7 @@ for task in (
     compatibility.compat,
     benchmark.bench,
     benchmark.compare,
+    live.live,
     recipe.mountpoint_s3,
 ):
     namespace.add_task(task)

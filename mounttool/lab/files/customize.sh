@@ -37,11 +37,12 @@ SSHD
 mkdir -p "$root/etc/systemd/system/ssh.service.d"
 printf '[Unit]\nAfter=systemd-user-sessions.service\n' >"$root/etc/systemd/system/ssh.service.d/lab.conf"
 
-# files/node.sh lays this one file over the read-only /proc/sys, so that a node's root can drop caches as on a real machine.
-# It is the host's kernel that drops them, for all nodes; no other setting of the host's can be written.
-cat >"$root/etc/systemd/system/drop-caches.service" <<'UNIT'
+# files/node.sh lays these files over the read-only /proc/sys, so that a node's root can drop caches, and CRIU restore the
+# numbers of processes, as on a real machine. It is the host's kernel that drops caches, for all nodes; the numbers are
+# the node's own. No other setting of the host's can be written.
+cat >"$root/etc/systemd/system/writable-settings.service" <<'UNIT'
 [Unit]
-Description=Let root drop the page cache
+Description=Let root drop the page cache, and CRIU choose numbers
 DefaultDependencies=no
 Before=sysinit.target
 
@@ -49,11 +50,15 @@ Before=sysinit.target
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/bin/mount -o remount,bind,rw /proc/sys/vm/drop_caches
+ExecStart=-/usr/bin/mount -o remount,bind,rw /proc/sys/kernel/ns_last_pid
+ExecStart=-/usr/bin/mount -o remount,bind,rw /proc/sys/kernel/sem_next_id
+ExecStart=-/usr/bin/mount -o remount,bind,rw /proc/sys/kernel/msg_next_id
+ExecStart=-/usr/bin/mount -o remount,bind,rw /proc/sys/kernel/shm_next_id
 
 [Install]
 WantedBy=sysinit.target
 UNIT
-systemctl --root="$root" enable --quiet drop-caches.service
+systemctl --root="$root" enable --quiet writable-settings.service
 
 mkdir -p "$root/etc/systemd/journald.conf.d"
 printf '[Journal]\nSystemMaxUse=64M\nRuntimeMaxUse=32M\n' >"$root/etc/systemd/journald.conf.d/lab.conf"

@@ -67,7 +67,7 @@ ExecStart=/usr/bin/udevadm trigger --subsystem-match=block
 WantedBy=sysinit.target
 UNIT
 systemctl --root="$root" enable --quiet lab-node.service lab-disks.service
-systemctl --root="$root" disable --quiet drop-caches.service
+systemctl --root="$root" disable --quiet writable-settings.service
 for unit in systemd-udev-trigger.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount getty@.service serial-getty@.service \
     systemd-timesyncd.service modprobe@drm.service modprobe@configfs.service modprobe@efi_pstore.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"

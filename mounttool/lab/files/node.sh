@@ -54,6 +54,11 @@ mount -t tmpfs -o mode=755 tmpfs /run
 # The host's kernel may lack some calls that CRIU and FUSE daemons use; a node is no place of confinement anyway.
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_SECCOMP=0
 
+# What a node's root may write of /proc/sys; a kernel without checkpoints lacks all but the first.
+for setting in vm/drop_caches kernel/ns_last_pid kernel/sem_next_id kernel/msg_next_id kernel/shm_next_id; do
+    [ ! -e "/proc/sys/$setting" ] || set -- "--bind=/proc/sys/$setting" "$@"
+done
+
 boot=0
 while :; do
     boot=$((boot + 1))
@@ -64,7 +69,7 @@ while :; do
         enter "boot$boot"
         exec systemd-nspawn --boot --quiet --register=no --keep-unit --directory="$folder/root" \
             --resolv-conf=off --timezone=off --link-journal=no --console=pipe --capability=all \
-            --network-namespace-path="$folder/netns" --bind="$folder/fuse:/dev/fuse" --bind=/proc/sys/vm/drop_caches \
+            --network-namespace-path="$folder/netns" --bind="$folder/fuse:/dev/fuse" \
             "$@" 9<&-
     ) || status=$?
     echo "boot $boot ended with $status"
