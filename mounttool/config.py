@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 
 from mounttool import backends
-from mounttool.backends._fields import OneLine, SecretReference
+from mounttool.backends._fields import LocalSecretReference, OneLine
 from mounttool.backends.base import Backend
 from mounttool.errors import ConfigError, InputError
 
@@ -43,7 +43,7 @@ class Fleet(pydantic.BaseModel):
         "strict", description="strict refuses a host whose key is not known; accept-new takes it without asking"
     )
     sudo: bool = pydantic.Field(False, description="become root by sudo")  # noqa: FBT003 - a default value
-    sudo_password: SecretReference | None = pydantic.Field(
+    sudo_password: LocalSecretReference | None = pydantic.Field(
         None, description="only where sudo asks for one", examples=["env:SUDO_PASSWORD"]
     )
     parallelism: Annotated[int, pydantic.Field(ge=1, le=1000)] = pydantic.Field(

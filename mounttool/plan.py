@@ -29,6 +29,11 @@ class Step:
         return type(self).__name__.lower()
 
     @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret that it refers to, in order."""
+        return ()
+
+    @property
     def title(self) -> str:
         """One line for people: the label with the step's fields filled in."""
         fields = {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
@@ -144,7 +149,7 @@ class Program(Step):
 class Environment(Step):
     """A root-only (0600) environment file for units: the one place on a node where a secret may lie.
 
-    Values given as `Secret` are revealed only when the script is rendered for delivery.
+    Values given as `Secret` are revealed only when the script is rendered for delivery, or read by the node itself.
     """
 
     label: ClassVar[str] = "environment {path}"
@@ -152,6 +157,11 @@ class Environment(Step):
     path: str
     values: Mapping[str, str | Secret]
     restarts: tuple[str, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Those among its values."""
+        return _secrets(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +239,11 @@ class Ensure(Step):
     environment: Mapping[str, str | Secret] = field(default_factory=dict)
     hint: str = ""
     library: str = ""
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Those in its environment."""
+        return _secrets(self.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,15 +381,7 @@ class Plan:
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret that a step refers to, in order, once."""
-        found: dict[Secret, None] = {}
-        for step in self.steps:
-            values: Mapping[str, str | Secret] = {}
-            if isinstance(step, Environment):
-                values = step.values
-            elif isinstance(step, Ensure):
-                values = step.environment
-            found.update(dict.fromkeys(value for value in values.values() if isinstance(value, Secret)))
-        return tuple(found)
+        return tuple(dict.fromkeys(secret for step in self.steps for secret in step.secrets))
 
     @property
     def digest(self) -> str:
@@ -395,6 +402,10 @@ class Plan:
             "warnings": list(self.warnings),
             "largest_file_bytes": self.largest_file_bytes,
         }
+
+
+def _secrets(values: Mapping[str, str | Secret]) -> tuple[Secret, ...]:
+    return tuple(value for value in values.values() if isinstance(value, Secret))
 
 
 def _plain(item: Step | Check | Cache) -> dict[str, object]:

@@ -43,9 +43,16 @@ def test_secrets_are_equal_when_their_references_are() -> None:
     assert Secret("env:A") != "env:A"
 
 
-@pytest.mark.parametrize("pasted", [VALUE, "env:", "file:", "", f"vault:{VALUE}", f" env:{VALUE}"])
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        VALUE, "env:", "file:", "", f"vault:{VALUE}", f" env:{VALUE}", "ssm:", f"ssm:-{VALUE}", f"ssm:{VALUE}'",
+        f"ssm:{VALUE}\n", "secretsmanager:", f'secretsmanager:"{VALUE}', f"secretsmanager:{VALUE}#",
+        f"secretsmanager:{VALUE}#a\n",
+    ],
+)  # fmt: skip
 def test_what_is_pasted_where_a_reference_belongs_is_never_shown(pasted: str) -> None:
-    with pytest.raises(SecretError, match=r"env:NAME or file:PATH") as caught:
+    with pytest.raises(SecretError, match=r"env:NAME, file:PATH, ssm:NAME or secretsmanager:NAME") as caught:
         Secret(pasted)
     assert VALUE not in "".join(traceback.format_exception(caught.value, chain=True))
 
@@ -83,3 +90,18 @@ def test_an_environment_variable_that_is_not_utf8_is_refused(monkeypatch: pytest
     with pytest.raises(SecretError, match="UTF-8 text") as caught:
         Secret("env:EXAMPLE_SECRET").reveal()
     assert "invented" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "ssm:/prod/redis", "ssm:redis:3", "ssm:arn:aws:ssm:eu-west-1:123456789012:parameter/prod/redis",
+        "secretsmanager:prod/redis", "secretsmanager:prod/redis#password",
+        "secretsmanager:arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:redis-AbCdEf#a b",
+    ],
+)  # fmt: skip
+def test_what_the_node_reads_is_never_read_here(reference: str) -> None:
+    secret = Secret(reference)
+    assert secret.is_on_node
+    with pytest.raises(SecretError, match="read on the node"):
+        secret.reveal()

@@ -11,7 +11,7 @@ import pydantic
 
 from mounttool import systemd
 from mounttool.quantities import parse_bytes
-from mounttool.secrets import Secret
+from mounttool.secrets import FORMS, Secret
 
 
 def _absolute(path: str) -> str:
@@ -44,11 +44,17 @@ def _secret(reference: object) -> Secret:
     if isinstance(reference, Secret):
         return reference
     if not isinstance(reference, str):
-        raise ValueError("a reference: env:NAME or file:PATH")  # noqa: TRY004 - pydantic reports ValueError only
+        raise ValueError(f"a reference: {FORMS}")  # noqa: TRY004 - pydantic reports ValueError only
     try:
         return Secret(reference)
     except Exception as error:
-        raise ValueError("a reference to the secret, never the secret itself: env:NAME or file:PATH") from error
+        raise ValueError(f"a reference to the secret, never the secret itself: {FORMS}") from error
+
+
+def _of_this_machine(secret: Secret) -> Secret:
+    if secret.is_on_node:
+        raise ValueError("a reference that is read here, before there is a way to the node: env:NAME or file:PATH")
+    return secret
 
 
 def _one_line(text: str) -> str:
@@ -62,6 +68,7 @@ MountPath = Annotated[AbsolutePath, pydantic.AfterValidator(_mount_point)]
 RelativePath = Annotated[str, pydantic.AfterValidator(_relative)]
 SecretReference = Annotated[Secret, pydantic.BeforeValidator(_secret)]
 OneLine = Annotated[str, pydantic.StringConstraints(min_length=1), pydantic.AfterValidator(_one_line)]
+LocalSecretReference = Annotated[SecretReference, pydantic.AfterValidator(_of_this_machine)]
 #: A name or address as it may stand in options, in a mount's source and in stunnel's file, none of which quote.
 Host = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9_.:\[\]-]+$")]
 Mode = Annotated[str, pydantic.StringConstraints(pattern="^[01]?[0-7]{3}$")]

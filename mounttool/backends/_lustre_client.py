@@ -36,6 +36,8 @@ def install(node: Node) -> Iterator[Step]:
         UnsupportedError: AWS has no client for this distribution or kernel; the message names both.
 
     """
+    if not node.kernel and node.distribution != "amzn":
+        raise _none_for(node, "its package depends on the kernel", "add ,kernel=RELEASE (uname -r there) to --node")
     if node.distribution == "amzn":
         yield from _amazon(node)
     elif node.distribution == "ubuntu":

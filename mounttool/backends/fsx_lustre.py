@@ -18,6 +18,7 @@ from mounttool.backends import _lustre_client
 from mounttool.backends._efs_utils import FileSystemId, Region
 from mounttool.backends._fields import Host, MountOptions, mount_options
 from mounttool.backends.base import Backend
+from mounttool.errors import UnsupportedError
 from mounttool.node import Node
 from mounttool.plan import Check, Ensure, File, Observed, Reachable, Step
 
@@ -89,6 +90,11 @@ class FsxLustre(Backend):
 
     def client(self, node: Node) -> Iterator[Step]:
         """Yield the client for the node's kernel, the module's parameters, and that the file system answers."""
+        if self.tuning_level != "none" and not node.cpus:
+            raise UnsupportedError(
+                f"mount {self.name}: AWS' tuning depends on the instance type, and none was declared",
+                hint='add ,cpus=NUMBER,memory=SIZE to --node, or set tuning_level = "none"',
+            )
         if parameters := self._module_parameters(node):
             yield File("/etc/modprobe.d/mounttool-lustre.conf", parameters)
         yield from _lustre_client.install(node)

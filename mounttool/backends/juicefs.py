@@ -109,7 +109,9 @@ class JuiceFS(Backend):
         examples=["rediss://my-cluster.example.com:6379/1"],
     )
     metadata_password: SecretReference | None = pydantic.Field(
-        None, description="its password, by reference: env:NAME or file:PATH", examples=["env:META_PASSWORD"]
+        None,
+        description="its password, by reference: env:NAME, file:PATH, ssm:NAME or secretsmanager:NAME",
+        examples=["env:META_PASSWORD"],
     )
     metadata_ca: OneLine | None = pydantic.Field(
         None, description="a PEM file here with the own CA of rediss:// or postgres://", examples=["redis-ca.pem"]

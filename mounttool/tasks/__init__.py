@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from mounttool.tasks import benchmark, compatibility, configuration, laboratory, live, mounts, recipe, verification
+from mounttool.tasks import (
+    benchmark,
+    compatibility,
+    configuration,
+    documents,
+    laboratory,
+    live,
+    mounts,
+    recipe,
+    verification,
+)
 
 namespace = Collection()
 for task in (
@@ -16,6 +26,7 @@ for task in (
     mounts.mount,
     mounts.unmount,
     mounts.status,
+    documents.script,
     verification.verify,
     compatibility.compat,
     benchmark.bench,

@@ -12,6 +12,7 @@ from matrix import FINGERPRINT, PACKAGES, REAL, REFUSED, STORAGES
 from private_root import PrivateRoot
 
 from mounttool import config
+from mounttool import node as nodes
 from mounttool.backends import kinds
 from mounttool.errors import UnsupportedError
 from mounttool.plan import Plan
@@ -148,6 +149,17 @@ def test_a_kernel_without_a_module_is_named(open_root: OpenRoot, monkeypatch: py
     assert failure is not None
     assert failure.log == ["the running kernel 4.18.0-553.22.1.el8_10.x86_64 has no module lustre"]
     assert "must be for the kernel 4.18.0-553" in failure.hint
+
+
+def test_the_names_of_distributions_are_those_that_are_tested() -> None:
+    for name, found in DISTRIBUTIONS.items():
+        release = dict(line.replace('"', "").split("=", 1) for line in found.release.splitlines() if "=" in line)
+        node = nodes.declare(f"{name}-amd64")
+        assert (node.distribution, node.version) == (
+            release["ID"],
+            release["VERSION_ID"].partition(".")[0] if name.startswith(("rhel", "rocky")) else release["VERSION_ID"],
+        )
+    assert nodes.DISTRIBUTIONS.keys() == DISTRIBUTIONS.keys()
 
 
 def test_the_page_of_distributions_says_what_these_tests_run() -> None:
