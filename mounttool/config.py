@@ -18,11 +18,12 @@ from mounttool import backends
 from mounttool.backends._fields import LocalSecretReference, OneLine
 from mounttool.backends.base import Backend
 from mounttool.errors import ConfigError, InputError
+from mounttool.inventory import Inventory
 
 DEFAULT_FILE = "mounttool.toml"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 Model = TypeVar("Model", bound=pydantic.BaseModel)
-_PATHS = {"ca", "key", "ssh_config", "known_hosts", "metadata_ca"}
+_PATHS = {"ca", "hosts_file", "key", "ssh_config", "known_hosts", "metadata_ca"}
 
 
 class Fleet(pydantic.BaseModel):
@@ -32,6 +33,11 @@ class Fleet(pydantic.BaseModel):
 
     hosts: tuple[OneLine, ...] = pydantic.Field(
         (), description="addresses, or names that ssh_config knows; USER@HOST:PORT overrides", examples=[["10.0.1.11"]]
+    )
+    inventory: Inventory = pydantic.Field(
+        default_factory=lambda: Inventory.model_validate({}),
+        description="more hosts, found where they are listed",
+        examples=[{"ec2": {"Role": "worker"}}],
     )
     user: OneLine | None = pydantic.Field(None, description="who logs in", examples=["ec2-user"])
     port: pydantic.PositiveInt | None = pydantic.Field(None, description="the SSH port", examples=[22])
@@ -157,7 +163,8 @@ def _validate(model: type[Model], values: object, file: str, key: str) -> Model:
 def _explain(error: Any, model: type[pydantic.BaseModel]) -> tuple[object, str]:
     """The value to show, and what was expected instead."""
     if error["type"] == "extra_forbidden":
-        return None, f"no such key; known are {', '.join(sorted(model.model_fields.keys() - {'name'}))}"
+        known = _inner(model, error["loc"][:-1]).model_fields.keys() - {"name"}
+        return None, f"no such key; known are {', '.join(sorted(known))}"
     if error["type"] == "missing":
         return None, "a value: this key is required"
     message = str(error.get("ctx", {}).get("error", error["msg"])).removeprefix("Input should be ")
@@ -165,6 +172,15 @@ def _explain(error: Any, model: type[pydantic.BaseModel]) -> tuple[object, str]:
     # What was typed where a reference belongs may be the secret itself; a whole table says nothing.
     hide = isinstance(value, dict) or "secret" in message or "password" in message or "reference" in message
     return (None if hide else value), message
+
+
+def _inner(model: type[pydantic.BaseModel], path: tuple[str | int, ...]) -> type[pydantic.BaseModel]:
+    """The model of the table at ``path``, which may be a table inside the one of ``model``."""
+    for key in path:
+        annotation = model.model_fields[str(key)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+            model = annotation
+    return model
 
 
 def _refuse_overlaps(mounts: tuple[Backend, ...], file: str) -> None:

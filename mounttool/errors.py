@@ -11,6 +11,7 @@
     ├── UnsupportedError           this node cannot do what the mount needs
     ├── HostError                  a node could not be reached, or did not answer within its deadline
     ├── StepError                  a step failed on a node; carries the command and its last lines
+    ├── AwsError                   AWS refused a call, or could not be reached
     └── LabError                   the lab could not do what was asked
 
 Data is in attributes; ``str()`` is one line for people. Only the command line turns an error into an exit code.
@@ -88,6 +89,10 @@ class StepError(MounttoolError):
         self.step = step
         self.command = command
         self.last_lines = last_lines
+
+
+class AwsError(MounttoolError):
+    """AWS refused a call, or could not be reached."""
 
 
 class LabError(MounttoolError):

@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from mounttool import backends
 from mounttool.backends.juicefs import Download
 from mounttool.config import Fleet
+from mounttool.inventory import Inventory
 from mounttool.tasks import namespace
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +81,7 @@ def keys() -> str:
         "",
     ]
     parts += _table("[fleet]", Fleet)
+    parts += _table("[fleet.inventory]", Inventory)
     for kind, backend in backends.kinds().items():
         parts += _table(f'[mount.NAME] with backend = "{kind}"', backend)
     parts += _table("[mount.NAME.release] of juicefs", Download)

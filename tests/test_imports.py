@@ -15,6 +15,7 @@ LAYERS = (
     {"plan", "session"},
     {"systemd", "render", "node"},
     {"backends"},
+    {"inventory"},
     {"config"},
     {"deliver", "verify", "compat", "aws", "example"},
 )

@@ -12,6 +12,7 @@ from mounttool.tasks import (
     compatibility,
     configuration,
     documents,
+    inventory,
     laboratory,
     live,
     mounts,
@@ -33,6 +34,7 @@ for task in (
     benchmark.compare,
     live.live,
     recipe.mountpoint_s3,
+    inventory.inventory,
 ):
     namespace.add_task(task)
 namespace.add_collection(Collection.from_module(configuration, name="config"))

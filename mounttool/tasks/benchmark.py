@@ -16,7 +16,7 @@ from mounttool.deliver.apply import facts
 from mounttool.errors import InputError
 from mounttool.quantities import parse_bytes
 from mounttool.session import Session
-from mounttool.tasks._command import command, hosts_of
+from mounttool.tasks._command import ALL, Choice, command, hosts_of
 from mounttool.terminal import err, out, print_json
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def bench(
     config: str = configs.DEFAULT_FILE,
     backend: str | None = None,
     name: str | None = None,
-    hosts: str | None = None,
+    hosts: Choice = ALL,
     size: str = "512MiB",
     ranks: int = 1,
     repeats: int = 5,

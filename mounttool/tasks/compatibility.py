@@ -20,7 +20,7 @@ from mounttool.deliver import fleet
 from mounttool.deliver.apply import facts
 from mounttool.errors import MounttoolError, UnsupportedError
 from mounttool.session import Session
-from mounttool.tasks._command import command, fail, hosts_of
+from mounttool.tasks._command import ALL, Choice, command, fail, hosts_of
 from mounttool.terminal import err, print_error, print_json, print_table
 from mounttool.terminal import status as styled
 
@@ -61,7 +61,7 @@ def compat(
     config: str = configs.DEFAULT_FILE,
     backend: str | None = None,
     name: str | None = None,
-    hosts: str | None = None,
+    hosts: Choice = ALL,
     json_: bool = False,
 ) -> None:
     """Try on each node what a mount supports: rename, links, locks, holes, O_DIRECT ..., and say what it is fit for.

@@ -19,7 +19,7 @@ from mounttool.deliver import fleet
 from mounttool.deliver.apply import facts
 from mounttool.errors import InputError
 from mounttool.quantities import format_bytes, format_seconds, parse_bytes, parse_seconds
-from mounttool.tasks._command import command, hosts_of
+from mounttool.tasks._command import ALL, Choice, command, hosts_of
 from mounttool.terminal import err, out, print_json, print_table
 
 #: What bounds a move is the limit on each of its steps, not one on the whole session.
@@ -43,7 +43,7 @@ def live(
     c: Context,
     config: str = configs.DEFAULT_FILE,
     name: str | None = None,
-    hosts: str | None = None,
+    hosts: Choice = ALL,
     size: str = "200MiB",
     repeats: int = 3,
     timeout: str = "15min",
@@ -96,10 +96,10 @@ def _mount(loaded: Config, name: str | None) -> Backend:
     return mount
 
 
-def _two_hosts(loaded: Config, hosts: str | None) -> tuple[str, str]:
+def _two_hosts(loaded: Config, hosts: Choice) -> tuple[str, str]:
     chosen = list(dict.fromkeys(hosts_of(loaded, hosts)))
     if len(chosen) < 2:
-        said = "--hosts" if hosts is not None else "fleet.hosts"
+        said = "--hosts" if hosts.hosts is not None else "fleet.hosts"
         raise InputError(f"{said} has {', '.join(chosen) or 'none'}: expected two hosts, from the first to the second")
     return chosen[0], chosen[1]
 

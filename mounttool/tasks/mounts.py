@@ -20,7 +20,7 @@ from mounttool.node import Node
 from mounttool.plan import Plan
 from mounttool.render import Intent
 from mounttool.session import Session
-from mounttool.tasks._command import command, fail, hosts_of
+from mounttool.tasks._command import ALL, Choice, command, fail, hosts_of
 from mounttool.terminal import Board, err, out, print_error, print_json, print_table
 from mounttool.terminal import status as styled
 
@@ -35,7 +35,7 @@ def plan(
     config: str = configs.DEFAULT_FILE,
     backend: str | None = None,
     name: str | None = None,
-    hosts: str | None = None,
+    hosts: Choice = ALL,
     json_: bool = False,
 ) -> None:
     """Print the states that each mount needs on each node; reads the nodes' facts and changes nothing.
@@ -75,7 +75,7 @@ def provision(
     config: str = configs.DEFAULT_FILE,
     backend: str | None = None,
     name: str | None = None,
-    hosts: str | None = None,
+    hosts: Choice = ALL,
     dry_run: bool = False,
     json_: bool = False,
 ) -> None:
@@ -98,7 +98,7 @@ def mount(
     config: str = configs.DEFAULT_FILE,
     backend: str | None = None,
     name: str | None = None,
-    hosts: str | None = None,
+    hosts: Choice = ALL,
     dry_run: bool = False,
     adopt: bool = False,
     json_: bool = False,
@@ -120,7 +120,7 @@ def unmount(
     config: str = configs.DEFAULT_FILE,
     backend: str | None = None,
     name: str | None = None,
-    hosts: str | None = None,
+    hosts: Choice = ALL,
     dry_run: bool = False,
     json_: bool = False,
 ) -> None:
@@ -144,7 +144,7 @@ def status(
     config: str = configs.DEFAULT_FILE,
     backend: str | None = None,
     name: str | None = None,
-    hosts: str | None = None,
+    hosts: Choice = ALL,
     json_: bool = False,
 ) -> None:
     """Show how each mount is on each node: ok, absent, dead, hung, wrong-source, stacked or read-only.

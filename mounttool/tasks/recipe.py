@@ -14,11 +14,12 @@ from mounttool.deliver.fleet import LOCAL
 from mounttool.node import Node, default_user
 from mounttool.plan import Plan
 from mounttool.render import Intent
-from mounttool.tasks._command import command
+from mounttool.tasks._command import Choice, command, nodes_of
 from mounttool.tasks.mounts import report, work
 
 #: What the recipe mounts with; any options replace all of them.
 RECIPE_OPTIONS = "--allow-root --read-only --debug"
+ON_THIS_MACHINE = Choice(LOCAL)
 
 
 @command(
@@ -36,7 +37,7 @@ def mountpoint_s3(
     path: str,
     options: str = RECIPE_OPTIONS,
     run_as: str | None = None,
-    hosts: str = LOCAL,
+    hosts: Choice = ON_THIS_MACHINE,
     config: str | None = None,
     remove: bool = False,
     dry_run: bool = False,
@@ -62,5 +63,5 @@ def mountpoint_s3(
 
     settings = configs.load(config).fleet if config else Fleet.model_validate({})
     intent = Intent("remove" if remove else "apply", dry_run=dry_run)
-    chosen = [host.strip() for host in hosts.split(",") if host.strip()]
+    chosen = [host.address for host in nodes_of(settings, hosts)]
     report(work(settings, chosen, [mount], for_its_user, intent, quiet=json_), intent, json_=json_)

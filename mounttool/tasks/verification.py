@@ -17,7 +17,7 @@ from mounttool.config import Fleet
 from mounttool.deliver import fleet, probe
 from mounttool.deliver.apply import facts
 from mounttool.session import Session
-from mounttool.tasks._command import command, fail, hosts_of
+from mounttool.tasks._command import ALL, Choice, command, fail, hosts_of
 from mounttool.terminal import print_error, print_json, print_table
 from mounttool.terminal import status as styled
 
@@ -32,7 +32,7 @@ def verify(
     config: str = configs.DEFAULT_FILE,
     backend: str | None = None,
     name: str | None = None,
-    hosts: str | None = None,
+    hosts: Choice = ALL,
     junit: str | None = None,
     json_: bool = False,
 ) -> None:

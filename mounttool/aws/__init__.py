@@ -1,0 +1,1 @@
+"""AWS itself, through boto3; imported only when used."""
