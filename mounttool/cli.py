@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import fabric.executor
-import fabric.main
+from invoke.executor import Executor as OneByOne
+from invoke.parser.argument import Argument
+from invoke.program import Program
 from invoke.tasks import Call, Task
 
 import mounttool
 
 
-class Executor(fabric.executor.Executor):  # type: ignore[misc] # fabric has no types
-    """Runs each task once and gives it all of ``-H``'s hosts; Fabric itself would run it host by host.
+class Executor(OneByOne):
+    """Runs each task once and gives it all of ``-H``'s hosts; Fabric's own would run it host by host.
 
     ``fab`` finds it through fabric.yaml beside the fabfile. See fabric issue 2156.
     """
 
     def expand_calls(self, calls: list[Any], *, apply_hosts: bool = True) -> list[Any]:
         """Return the calls as they are, with ``hosts`` filled in where the task takes it and the user gave ``-H``."""
-        chosen = self.core[0].args.hosts.value
+        core: Any = self.core
+        chosen = core[0].args.hosts.value
         expanded = []
         for item in calls:
             call = Call(item) if isinstance(item, Task) else item
@@ -35,18 +37,24 @@ def _parameters(call: Any) -> set[str]:
     }
 
 
+class _Program(Program):
+    """Invoke's own and not Fabric's ``fab``, whose SSH library takes a quarter of a second to import."""
+
+    def core_args(self) -> list[Argument]:
+        """Return what may stand before a command: what Invoke knows, and ``-H`` as with ``fab``."""
+        return [*super().core_args(), Argument(names=("H", "hosts"), help="Comma-separated hosts to work on.")]
+
+
 def main() -> None:
     """Run the installed command."""
-    # Imported late: a wrong flag is told before pandas is loaded.
+    # Imported late: a wrong flag is told before the tasks are loaded.
     from mounttool import tasks  # noqa: PLC0415
 
-    program = fabric.main.Fab(
+    _Program(
         name="mounttool",
         binary="mounttool",
         binary_names=["mounttool"],
         version=mounttool.__version__,
         namespace=tasks.namespace,
         executor_class=Executor,
-        config_class=fabric.Config,
-    )
-    program.run()
+    ).run()

@@ -22,9 +22,9 @@ def text(kind: str) -> str:
         InputError: there is no such backend.
 
     """
-    if kind not in backends.kinds():
-        raise InputError(f"--backend {kind}: expected one of {', '.join(backends.kinds())}")
-    backend = backends.kinds()[kind]
+    if kind not in backends.names():
+        raise InputError(f"--backend {kind}: expected one of {', '.join(backends.names())}")
+    backend = backends.load(kind)
     lines = [
         "# mounttool.toml: the nodes, and what is mounted on them. A key in a comment shows its default or an example.",
         "",

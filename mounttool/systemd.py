@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jinja2
+if TYPE_CHECKING:
+    import jinja2
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.")
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\t": r"\t", "\r": r"\r"}
@@ -67,6 +69,9 @@ def fill(template: str, **variables: object) -> str:
 
 @functools.cache
 def _templates() -> jinja2.Environment:
+    # Late: a fleet is being connected to while this is read.
+    import jinja2  # noqa: PLC0415
+
     package = Path(__file__).parent
     # Beside the package in a checkout, inside it in a wheel.
     folders = [package / "systemd_units", package.parent / "systemd_units"]

@@ -1,37 +1,68 @@
-"""What people see: tables, plain lines where there is no terminal, one line for an error."""
+"""What people see: tables, plain lines where there is no terminal, one line for an error.
+
+Rich is imported when something of it is to be shown: a command has reached its nodes by then.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
 import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Self
-
-import rich.box
-import rich.console
-import rich.live
-import rich.markup
-import rich.table
+from typing import TYPE_CHECKING, Self
 
 from mounttool.errors import MounttoolError
+
+if TYPE_CHECKING:
+    import rich.console
+    import rich.live
+    import rich.table
 
 #: How a status is shown; never by its colour alone.
 STYLES = {"ok": "green", "changed": "yellow", "would": "cyan", "failed": "bold red", "skipped": "dim"}
 
 
-def _console(*, stderr: bool) -> rich.console.Console:
-    """Rich itself honours NO_COLOR, TERM=dumb and COLUMNS; a pipe has no width that a table should be squeezed into."""
-    console = rich.console.Console(stderr=stderr, soft_wrap=True, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 200
-    return console
+class Output:
+    """Standard output or error."""
+
+    def __init__(self, *, stderr: bool) -> None:
+        self._stderr = stderr
+
+    @functools.cached_property
+    def console(self) -> rich.console.Console:
+        """Rich itself honours NO_COLOR, TERM=dumb and COLUMNS; a pipe has no width that a table is squeezed into."""
+        from rich.console import Console  # noqa: PLC0415
+
+        console = Console(stderr=self._stderr, soft_wrap=True, highlight=False)
+        if not console.is_terminal and "COLUMNS" not in os.environ:
+            console.width = 200
+        return console
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody may be watching."""
+        return (sys.stderr if self._stderr else sys.stdout).isatty() and self.console.is_terminal
+
+    def print(self, shown: object, *, markup: bool = True) -> None:
+        """Print text, or something else that rich can show."""
+        if markup or self.is_terminal:
+            self.console.print(shown, markup=markup)
+        else:
+            (sys.stderr if self._stderr else sys.stdout).write(f"{shown}\n")
 
 
-out = _console(stderr=False)
-err = _console(stderr=True)
+out = Output(stderr=False)
+err = Output(stderr=True)
+
+
+def escape(text: str) -> str:
+    """Return text in which nothing is rich's markup."""
+    from rich.markup import escape as escaped  # noqa: PLC0415
+
+    return escaped(text)
 
 
 def print_json(document: object) -> None:
@@ -41,22 +72,23 @@ def print_json(document: object) -> None:
 
 def print_error(error: MounttoolError) -> None:
     """Print one line; the hint follows on its own."""
-    err.print(f"[bold red]error:[/] {rich.markup.escape(error.message)}")
+    err.print(f"[bold red]error:[/] {escape(error.message)}")
     if error.hint:
-        err.print(f"  try: {rich.markup.escape(error.hint)}")
+        err.print(f"  try: {escape(error.hint)}")
 
 
 def status(text: str, shown: str = "") -> str:
     """Return a status, or the word shown for it, with the status' style."""
-    word = rich.markup.escape(shown or text)
+    word = escape(shown or text)
     return f"[{STYLES[text]}]{word}[/]" if text in STYLES else word
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
     """Print a table; cells may hold rich's markup."""
-    table = rich.table.Table(
-        *columns, title=title or None, title_justify="left", box=rich.box.SIMPLE_HEAD, pad_edge=False
-    )
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     out.print(table)
@@ -66,14 +98,17 @@ class Board:
     """A live line for each host on a terminal; elsewhere a plain line for each thing that happens."""
 
     def __init__(self, hosts: Sequence[str], *, quiet: bool = False) -> None:
-        self._rows = dict.fromkeys(hosts, "waiting")
+        #: What each host is at.
+        self.rows = dict.fromkeys(hosts, "waiting")
         self._lock = threading.Lock()
         self._quiet = quiet
         self._live: rich.live.Live | None = None
 
     def __enter__(self) -> Self:
         if not self._quiet and err.is_terminal:
-            self._live = rich.live.Live(self._table(), console=err, transient=True, refresh_per_second=8)
+            from rich.live import Live  # noqa: PLC0415
+
+            self._live = Live(self._table(), console=err.console, transient=True, refresh_per_second=8)
             self._live.start()
         return self
 
@@ -86,19 +121,21 @@ class Board:
     def say(self, host: str, text: str) -> None:
         """Show what ``host`` is at."""
         with self._lock:
-            self._rows[host] = text
+            self.rows[host] = text
             if self._live:
                 self._live.update(self._table())
             elif not self._quiet:
                 err.print(f"{host}: {text}", markup=False)
 
     def _table(self) -> rich.table.Table:
-        table = rich.table.Table(box=None, pad_edge=False, show_header=False)
+        from rich.table import Table  # noqa: PLC0415
+
+        table = Table(box=None, pad_edge=False, show_header=False)
         # A screen shows some thirty lines; those that are being worked on say more than those that wait.
-        busy = [(host, text) for host, text in self._rows.items() if text != "waiting"]
-        waiting = len(self._rows) - len(busy)
+        busy = [(host, text) for host, text in self.rows.items() if text != "waiting"]
+        waiting = len(self.rows) - len(busy)
         for host, text in busy[-30:]:
-            table.add_row(f"[bold]{rich.markup.escape(host)}[/]", rich.markup.escape(text))
+            table.add_row(f"[bold]{escape(host)}[/]", escape(text))
         if waiting:
             table.add_row("", f"[dim]{waiting} waiting[/]")
         return table

@@ -94,6 +94,10 @@ def up(
         release = mirror.ensure(settings, say)
         record.save(lab)
         keys.ensure(lab.settings)
+        # Late: only a new lab needs the library that makes them.
+        from mounttool.lab import certificates  # noqa: PLC0415
+
+        certificates.ensure(lab.settings)
         disk = kernels.ensure_disk(settings, base, say) if lab.kernel_nodes else None
         _boot(lab, base, disk, say)
         folder = (directory or Path.cwd()).absolute()

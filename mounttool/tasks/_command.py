@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import fabric
 from invoke.context import Context
 from invoke.exceptions import Exit
+from invoke.tasks import task
 
 from mounttool import inventory
 from mounttool.config import Config, Fleet
@@ -68,7 +68,7 @@ def command(**own_help: str) -> Callable[[Callable[..., None]], Any]:
 
         # What invoke reads the flags from.
         guarded.__signature__ = signature  # type: ignore[attr-defined]
-        return fabric.task(help=_flags(signature, own_help))(guarded)
+        return task(help=_flags(signature, own_help))(guarded)
 
     return decorate
 

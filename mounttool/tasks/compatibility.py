@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import rich.markup
 from invoke.context import Context
 
 from mounttool import config as configs
@@ -21,7 +20,7 @@ from mounttool.deliver.apply import facts
 from mounttool.errors import MounttoolError, UnsupportedError
 from mounttool.session import Session
 from mounttool.tasks._command import ALL, Choice, command, fail, hosts_of
-from mounttool.terminal import err, print_error, print_json, print_table
+from mounttool.terminal import err, escape, print_error, print_json, print_table
 from mounttool.terminal import status as styled
 
 _STYLED = {"yes": "ok", "no": "failed", "wrong": "failed", "not looked at": "skipped"}
@@ -103,7 +102,7 @@ def _summary(mount: Backend, looks: Sequence[Look]) -> _Summary:
 
 
 def _print(summary: _Summary) -> None:
-    escape, mount = rich.markup.escape, summary.mount
+    mount = summary.mount
     seen = [look for look in summary.looks if look.found]
     if seen:
         print_table(
@@ -125,11 +124,11 @@ def _print(summary: _Summary) -> None:
 
 def _nodes(row: verdict.Row, seen: Sequence[Look]) -> str:
     alike = len(row.hosts) == len(seen)
-    return rich.markup.escape("all" if alike and len(seen) > 1 else verdict.shown(row.hosts))
+    return escape("all" if alike and len(seen) > 1 else verdict.shown(row.hosts))
 
 
 def _why(row: verdict.Row) -> str:
-    return rich.markup.escape(": ".join(part for part in (row.found.error, row.found.detail) if part))
+    return escape(": ".join(part for part in (row.found.error, row.found.detail) if part))
 
 
 def _document(summary: _Summary) -> dict[str, object]:

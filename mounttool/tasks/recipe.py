@@ -8,14 +8,13 @@ from invoke.context import Context
 
 from mounttool import config as configs
 from mounttool.backends.base import Backend
-from mounttool.backends.mountpoint_s3 import MountpointS3
 from mounttool.config import Fleet
 from mounttool.deliver.fleet import LOCAL
 from mounttool.node import Node, default_user
 from mounttool.plan import Plan
 from mounttool.render import Intent
 from mounttool.tasks._command import Choice, command, nodes_of
-from mounttool.tasks.mounts import report, work
+from mounttool.tasks._outcomes import report, work
 
 #: What the recipe mounts with; any options replace all of them.
 RECIPE_OPTIONS = "--allow-root --read-only --debug"
@@ -50,7 +49,7 @@ def mountpoint_s3(
     """
     name = f"s3-{hashlib.sha256(f'{bucket}:{path}'.encode()).hexdigest()[:8]}"
     table = {
-        "backend": MountpointS3.kind,
+        "backend": "mountpoint_s3",
         "bucket": bucket,
         "mount_point": path,
         "arguments": options,

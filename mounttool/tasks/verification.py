@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rich.markup
 from invoke.context import Context
 
 from mounttool import config as configs
@@ -18,7 +17,7 @@ from mounttool.deliver import fleet, probe
 from mounttool.deliver.apply import facts
 from mounttool.session import Session
 from mounttool.tasks._command import ALL, Choice, command, fail, hosts_of
-from mounttool.terminal import print_error, print_json, print_table
+from mounttool.terminal import escape, print_error, print_json, print_table
 from mounttool.terminal import status as styled
 
 if TYPE_CHECKING:
@@ -79,7 +78,6 @@ def _subject(session: Session, mounts: Sequence[Backend], settings: Fleet) -> Su
 
 
 def _print(findings: Sequence[Finding]) -> None:
-    escape = rich.markup.escape
     print_table(
         ("host", "mount", "check", "result", ""),
         [

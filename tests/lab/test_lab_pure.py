@@ -18,7 +18,7 @@ import pytest
 from cryptography import x509
 
 from mounttool.errors import LabError
-from mounttool.lab import configuration, image, keys, network, record, storage
+from mounttool.lab import certificates, configuration, image, network, record, storage
 from mounttool.lab.mirror import Release
 from mounttool.lab.preflight import Host, lacks
 from mounttool.lab.settings import (
@@ -139,7 +139,7 @@ def test_user_mode_linux_is_asked_for_only_where_kernel_nodes_are_wanted(monkeyp
 
 
 def test_the_certificate_is_valid_for_every_name_of_the_storage_node(settings: Settings, tmp_path: Path) -> None:
-    keys.make_certificates(tmp_path / "tls", [settings.address(name) for name in (STORAGE, STORAGE_TLS)])
+    certificates.make(tmp_path / "tls", [settings.address(name) for name in (STORAGE, STORAGE_TLS)])
     certificate = x509.load_pem_x509_certificate((tmp_path / "tls/server.crt").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
 
