@@ -56,7 +56,10 @@ class Fleet(pydantic.BaseModel):
         32, description="how many nodes are worked on at once"
     )
     connect_timeout_s: Annotated[float, pydantic.Field(gt=0, le=600)] = pydantic.Field(
-        10, description="for TCP, for the banner and for the login, each"
+        15, description="from the first packet to a root shell: TCP, banner, key exchange, login, sudo"
+    )
+    connect_attempts: Annotated[int, pydantic.Field(ge=1, le=100)] = pydantic.Field(
+        3, description="how often to try while a node refuses the connection, as one that reboots; after 1, 2, 4, ... s"
     )
     deadline_s: Annotated[float, pydantic.Field(gt=0, le=86400)] = pydantic.Field(
         600, description="for all that is done on one node"
@@ -79,8 +82,8 @@ class Config(pydantic.BaseModel):
             InputError: there is none.
 
         """
-        if backend is not None and backend not in backends.kinds():
-            raise InputError(f"--backend {backend}: expected one of {', '.join(backends.kinds())}")
+        if backend is not None and backend not in backends.names():
+            raise InputError(f"--backend {backend}: expected one of {', '.join(backends.names())}")
         found = tuple(mount for mount in self.mounts if backend in (None, mount.kind) and name in (None, mount.name))
         if not found:
             wanted = " and ".join(text for text in (backend and f"backend {backend}", name and f"name {name}") if text)
@@ -143,12 +146,12 @@ def declare(name: str, table: Mapping[str, Any], file: str) -> Backend:
     if not _NAME.fullmatch(name):
         raise ConfigError(file, key, None, "a name of lower-case letters, digits, - and _")
     kind = table.get("backend")
-    if not isinstance(kind, str) or kind not in backends.kinds():
-        raise ConfigError(file, f"{key}.backend", kind, f"one of {', '.join(backends.kinds())}")
+    if not isinstance(kind, str) or kind not in backends.names():
+        raise ConfigError(file, f"{key}.backend", kind, f"one of {', '.join(backends.names())}")
     values = {part: value for part, value in table.items() if part != "backend"}
     if "name" in values:
         raise ConfigError(file, f"{key}.name", values["name"], "no such key: the table's name is the mount's name")
-    return _validate(backends.kinds()[kind], {"name": name, **values}, file, key)
+    return _validate(backends.load(kind), {"name": name, **values}, file, key)
 
 
 def _validate(model: type[Model], values: object, file: str, key: str) -> Model:

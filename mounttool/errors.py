@@ -72,12 +72,16 @@ class UnsupportedError(MounttoolError):
 
 
 class HostError(MounttoolError):
-    """A node could not be reached, or did not answer in time. ``phase`` is connect, login, sudo or run."""
+    """A node could not be reached, or did not answer in time.
+
+    ``phase`` is connect, login, sudo or run; ``reason`` is the message without host and phase.
+    """
 
     def __init__(self, host: str, phase: str, message: str, *, hint: str = "") -> None:
         super().__init__(f"{host}: {phase}: {message}", hint=hint)
         self.host = host
         self.phase = phase
+        self.reason = message
 
 
 class StepError(MounttoolError):
