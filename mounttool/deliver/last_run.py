@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -42,7 +43,8 @@ def save(config: str | Path, mounts: Sequence[str], hosts: Mapping[str, State]) 
         fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         fresh.replace(path)
     except OSError:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink()
 
 
 def load(config: str | Path) -> LastRun:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from mounttool.config import Fleet
 from mounttool.errors import HostError
 
-_HOST = re.compile(r"(?:(?P<user>[^@]+)@)?(?:\[(?P<literal>[^]]+)\]|(?P<name>[^:]+|.*:.*:.*))(?::(?P<port>\d+))?")
+_HOST = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<literal>[^]]+)\]|(?P<name>[^:]+|.*:.*:.*))(?::(?P<port>\d+))?")
 
 #: What ssh says, the phase, the message, what to try; the first that fits. ``{0}`` and on are the pattern's groups.
 _FAILURES: tuple[tuple[str, str, str, str], ...] = (
