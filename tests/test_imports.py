@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,15 @@ def test_the_terminal_is_only_for_the_commands() -> None:
 @pytest.mark.parametrize("module", MODULES, ids=shown)
 def test_a_module_is_short_enough_to_read_at_once(module: Path) -> None:
     assert len(module.read_text(encoding="utf-8").splitlines()) < LONGER.get(shown(module), 320)
+
+
+def test_commands_start_without_the_libraries_that_only_some_of_them_need() -> None:
+    slow = {"boto3", "cryptography", "fabric", "jinja2", "matplotlib", "pandas", "paramiko", "pytest", "rich", "scipy"}
+    program = f"import sys, mounttool.tasks; print(*{slow} & sys.modules.keys())"
+
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+
+    assert loaded == [], "import it in the function that needs it"
 
 
 def test_nothing_is_called_utils() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-import rich.markup
 from invoke.context import Context
 
 from mounttool import config as configs
 from mounttool.errors import InputError
 from mounttool.tasks._command import ALL, Choice, command, nodes_of
-from mounttool.terminal import print_json, print_table
+from mounttool.terminal import escape, print_json, print_table
 
 
 @command()
@@ -26,4 +25,4 @@ def inventory(c: Context, config: str = configs.DEFAULT_FILE, hosts: Choice = AL
     if not found:
         raise InputError(f"{config}: no hosts", hint="give fleet.hosts or [fleet.inventory]; see docs/inventory.md")
     shown = [(host.address, host.instance, host.name, host.source) for host in found]
-    print_table(("host", "instance", "name", "found by"), [[rich.markup.escape(cell) for cell in row] for row in shown])
+    print_table(("host", "instance", "name", "found by"), [[escape(cell) for cell in row] for row in shown])

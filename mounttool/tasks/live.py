@@ -6,14 +6,13 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
 from mounttool import config as configs
 from mounttool import semantics
 from mounttool.backends.base import Backend
-from mounttool.bench import live as moves
-from mounttool.bench.live import LiveMove
 from mounttool.config import Config
 from mounttool.deliver import fleet
 from mounttool.deliver.apply import facts
@@ -21,6 +20,9 @@ from mounttool.errors import InputError
 from mounttool.quantities import format_bytes, format_seconds, parse_bytes, parse_seconds
 from mounttool.tasks._command import ALL, Choice, command, hosts_of
 from mounttool.terminal import err, out, print_json, print_table
+
+if TYPE_CHECKING:
+    from mounttool.bench.live import LiveMove
 
 #: What bounds a move is the limit on each of its steps, not one on the whole session.
 _DEADLINE_S = 86400
@@ -55,6 +57,9 @@ def live(
 
     Example: fab live --name checkpoints --size 200MiB --repeats 5
     """
+    # Late: it reads pandas.
+    from mounttool.bench import live as moves  # noqa: PLC0415
+
     loaded = configs.load(config)
     mount = _mount(loaded, name)
     from_host, to_host = _two_hosts(loaded, hosts)
