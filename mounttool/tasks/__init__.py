@@ -16,6 +16,7 @@ from mounttool.tasks import (
     laboratory,
     live,
     mounts,
+    nextflow,
     recipe,
     verification,
 )
@@ -35,6 +36,7 @@ for task in (
     live.live,
     recipe.mountpoint_s3,
     inventory.inventory,
+    nextflow.nextflow,
 ):
     namespace.add_task(task)
 namespace.add_collection(Collection.from_module(configuration, name="config"))
