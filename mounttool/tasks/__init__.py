@@ -18,6 +18,7 @@ from mounttool.tasks import (
     mounts,
     nextflow,
     recipe,
+    ssm,
     verification,
 )
 
@@ -29,6 +30,7 @@ for task in (
     mounts.unmount,
     mounts.status,
     documents.script,
+    ssm.ssm,
     verification.verify,
     compatibility.compat,
     benchmark.bench,
