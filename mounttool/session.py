@@ -16,6 +16,32 @@ class Completed:
     stderr: str
 
 
+class Conversation(Protocol):
+    """A Python program on a node, and lines between it and its caller. Closing it ends the program."""
+
+    def send(self, line: str) -> None:
+        """Give the program a line on its standard input.
+
+        Raises:
+            HostError: the program or the connection has ended.
+
+        """
+        ...
+
+    def receive(self, until: float) -> str:
+        """Return the next line that the program prints; ``until`` is a moment of the monotonic clock.
+
+        Raises:
+            HostError: the program or the connection has ended, or the moment came.
+
+        """
+        ...
+
+    def close(self) -> None:
+        """End the program; a second call does nothing."""
+        ...
+
+
 class Session(Protocol):
     """Runs POSIX sh on a node as root, over a connection that stays open between calls."""
 
@@ -32,6 +58,19 @@ class Session(Protocol):
         Raises:
             HostError: the node cannot be reached, or it took longer than ``timeout_s`` (default: what is left of the
                 host's deadline).
+
+        """
+        ...
+
+    def converse(self, program: str) -> Conversation:
+        """Start a Python program; until it is closed the session runs nothing else.
+
+        ``program`` gets to the node's ``python3`` (3.6 or newer) on its standard input, so that nothing of it shows in
+        ``ps``. Its own standard input is descriptor 0, from which no byte more than the program has been taken.
+
+        Raises:
+            HostError: the node cannot be reached.
+            UnsupportedError: it has no Python that is new enough.
 
         """
         ...

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mounttool.deliver.shell import EndedError, OverlongError, Shell
+from mounttool.deliver.talk import Talk
 from mounttool.errors import HostError
 from mounttool.session import Completed
 
@@ -15,8 +16,11 @@ class LocalSession:
 
     host = "localhost"
 
-    def __init__(self, deadline_s: float = 600) -> None:
+    def __init__(self, deadline_s: float = 600, *, prefix: Sequence[str] = ()) -> None:
+        """``prefix`` goes before the shell: a command that runs another, such as nsenter."""
         self._deadline_s = deadline_s
+        # No shell of the caller's choosing: the script is for /bin/sh.
+        self._argv = (*prefix, "/bin/sh", "-s")
         self._shell: Shell | None = None
 
     def run(
@@ -24,8 +28,8 @@ class LocalSession:
     ) -> Completed:
         """Run ``script``; see `mounttool.session.Session`."""
         limit = self._deadline_s if timeout_s is None else timeout_s
-        # No shell of the caller's choosing: the script is for /bin/sh. None is kept: another is there at once.
-        self._shell = Shell(["/bin/sh", "-s"])
+        # None is kept: another is there at once.
+        self._shell = Shell(self._argv)
         try:
             return self._shell.run(script, time.monotonic() + limit, on_line)
         except TimeoutError:
@@ -37,6 +41,10 @@ class LocalSession:
             raise HostError(self.host, "run", "its output has no end") from None
         finally:
             self.close()
+
+    def converse(self, program: str) -> Talk:
+        """Start a Python program; see `mounttool.session.Session`."""
+        return Talk(self.host, Shell(self._argv), program, time.monotonic() + self._deadline_s)
 
     def close(self) -> None:
         """End what is running."""

@@ -135,6 +135,11 @@ class Shell:
         self.read(stdout, stderr, until, lambda: stdout.end is not None and stderr.end is not None)
         return Completed(int(stdout.end or 0), str(stdout), str(stderr))
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether the process has taken all that was to be sent."""
+        return not self._unsent
+
     def send(self, text: str) -> None:
         """Let ``text`` be written as soon as the process takes it."""
         self._unsent = memoryview(bytes(self._unsent) + text.encode())

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from mounttool.config import Fleet
 from mounttool.deliver import openssh
 from mounttool.deliver.shell import EndedError, OverlongError, Prompted, Shell, Stream
+from mounttool.deliver.talk import Talk
 from mounttool.errors import HostError, InputError, SecretError
 from mounttool.session import Completed
 
@@ -29,13 +30,14 @@ class SshSession:
         self._fleet = fleet
         self._deadline = time.monotonic() + fleet.deadline_s
         self._shell: Shell | None = None
+        self._open: list[Shell] = []
         self._closed = threading.Event()
 
     def run(
         self, script: str, *, timeout_s: float | None = None, on_line: Callable[[str], None] | None = None
     ) -> Completed:
         """Run ``script`` as root; see `mounttool.session.Session`."""
-        shell = self._shell or self._connect()
+        shell = self._shell = self._shell or self._connect()
         until = self._deadline if timeout_s is None else min(self._deadline, time.monotonic() + timeout_s)
         try:
             return shell.run(script, until, on_line)
@@ -50,8 +52,12 @@ class SshSession:
     def close(self) -> None:
         """Close the connection for good, also while a script runs in another thread."""
         self._closed.set()
-        if self._shell:
-            self._shell.close()
+        for shell in list(self._open):
+            shell.close()
+
+    def converse(self, program: str) -> Talk:
+        """Start a Python program over a connection of its own; see `mounttool.session.Session`."""
+        return Talk(self.host, self._connect(), program, self._deadline)
 
     def _dropped(self, why: str, hint: str) -> HostError:
         """The next script opens another connection: on this one the answer to the last could still come."""
@@ -87,7 +93,7 @@ class SshSession:
             raise InputError(f"ssh: {error.strerror}", hint="install OpenSSH's client") from None
         started = Stream(_STARTED.encode())
         said = Prompted(_PROMPT, self._password_of(shell))
-        self._shell = shell
+        self._open.append(shell)
         if self._closed.is_set():
             shell.close()
         try:
@@ -96,7 +102,6 @@ class SshSession:
             shell.read(started, said, until, lambda: started.end is not None)
         except BaseException as error:
             shell.close()
-            self._shell = None
             if isinstance(error, TimeoutError):
                 raise self._silent(str(said)) from None
             raise
