@@ -285,11 +285,17 @@ $part"
                 if (substr(text, at - 1, 1) !~ /[]}]/) end(4)
             } else {
                 rest = substr(text, at)
-                if (!match(rest, /^[-+.0-9A-Za-z]+/)) end(4)
+                if (!match(rest, /^(-?[0-9][-+.0-9eE]*|true|false|null)/)) end(4)
                 at += RLENGTH
                 if (substr(rest, 1, RLENGTH) != "null") take(path, substr(rest, 1, RLENGTH))
             }
         }
         { text = text separator $0; separator = "\n" }
-        END { if (ended == "") { at = 1; value(""); exit 3 } exit ended }'
+        END {
+            if (ended != "") exit ended
+            at = 1
+            value("")
+            skip()
+            exit at > length(text) ? 3 : 4
+        }'
 }

@@ -153,6 +153,8 @@ class PrivateRoot:
     distribution: str = "debian12"
     shell: str = "dash"
     architecture: str = "amd64"
+    #: Variables that the scripts find beside PATH.
+    environment: dict[str, str] = field(default_factory=dict)
     _holder: subprocess.Popen[str] | None = field(default=None, repr=False)
     _pid: str = ""
 
@@ -212,8 +214,10 @@ class PrivateRoot:
         return [*enter, *(["chroot", str(self.folder / "mount/root")] if inside else []), *argv]
 
     def popen(self, script: str) -> subprocess.Popen[str]:
+        variables = {"PATH": "/stubs:/usr/sbin:/usr/bin:/sbin:/bin", **self.environment}
+        assignments = [f"{name}={value}" for name, value in variables.items()]
         process = subprocess.Popen(
-            self.command("/usr/bin/env", "-i", "PATH=/stubs:/usr/sbin:/usr/bin:/sbin:/bin", *SHELLS[self.shell]),
+            self.command("/usr/bin/env", "-i", *assignments, *SHELLS[self.shell]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
