@@ -31,6 +31,8 @@ for task in (
     mounts.status,
     documents.script,
     ssm.ssm,
+    documents.userdata,
+    documents.launchtemplate,
     verification.verify,
     compatibility.compat,
     benchmark.bench,
