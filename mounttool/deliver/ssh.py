@@ -48,6 +48,10 @@ class SshSession:
         except EndedError as error:
             why = openssh.without_chatter(error.stderr).splitlines()
             raise self._dropped(f"the connection broke: {why[-1] if why else 'closed by the node'}", "") from None
+        except BaseException:
+            # Ctrl-C: whoever has to clean up on the node does so over a new connection.
+            self._drop()
+            raise
 
     def close(self) -> None:
         """Close the connection for good, also while a script runs in another thread."""
@@ -60,11 +64,14 @@ class SshSession:
         return Talk(self.host, self._connect(), program, self._deadline)
 
     def _dropped(self, why: str, hint: str) -> HostError:
+        self._drop()
+        return HostError(self.host, "run", why, hint=hint)
+
+    def _drop(self) -> None:
         """The next script opens another connection: on this one the answer to the last could still come."""
         if self._shell:
             self._shell.close()
             self._shell = None
-        return HostError(self.host, "run", why, hint=hint)
 
     def _connect(self) -> Shell:
         """Open the connection; again after a pause when the node says that it is only starting."""

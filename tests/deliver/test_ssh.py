@@ -161,6 +161,18 @@ def test_a_connection_that_breaks_in_a_step_is_told_and_the_next_script_opens_an
     session.close()
 
 
+def test_after_ctrl_c_in_a_step_the_next_script_opens_another_connection(keys: sshd.Keys, node: int) -> None:
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt(line)
+
+    session = SshSession(f"127.0.0.1:{node}", settings(keys))
+    with pytest.raises(KeyboardInterrupt):
+        session.run("echo begun; sleep 60", on_line=interrupt)
+
+    assert session.run("echo again").stdout == "again\n"
+    session.close()
+
+
 def test_a_host_that_hangs_costs_nothing_to_the_others(keys: sshd.Keys, node: int) -> None:
     with sshd.tcp(b"") as mute:
         hosts = [f"127.0.0.1:{mute}", *(f"127.0.0.{number}:{node}" for number in range(1, 2))]
