@@ -33,8 +33,10 @@ class Intent:
     adopt: bool = False
 
 
-def script(plans: Sequence[Plan], intent: Intent) -> str:
+def script(plans: Sequence[Plan], intent: Intent, *, only: str = "") -> str:
     """Return the script that carries out ``intent`` with ``plans`` on one node; a failure ends its plan only.
+
+    ``only`` is a shell word for the number of the one plan that is carried out; empty: all of them.
 
     Secrets of this machine are revealed into the text: it may go to a shell's standard input and nowhere else. Those
     that nodes read themselves are in it as references.
@@ -49,7 +51,7 @@ def script(plans: Sequence[Plan], intent: Intent) -> str:
     libraries = dict.fromkeys(step.library for plan in plans for step in plan.steps if isinstance(step, Ensure))
     own = ["prelude", "aws", "secrets"] if numbers else ["prelude"]
     functions = "\n".join([*(library(name) for name in own), *(_without_comments(text) for text in libraries)])
-    calls = "".join(f"plan_{number}\n" for number in range(len(plans)))
+    calls = f"plan_{only}\n" if only else "".join(f"plan_{number}\n" for number in range(len(plans)))
     return f"{settings}{functions}\n{body}main() {{\nstart_script\n{calls}finish_script\n}}\nmain </dev/null\n"
 
 

@@ -225,12 +225,20 @@ class MountpointS3(Backend):
 
     def client(self, node: Node) -> Iterator[Step]:
         """Yield the program, the credentials, and that S3 answers."""
+        yield from self.program(node)
+        yield from self.access()
+
+    def program(self, node: Node) -> Iterator[Step]:
+        """Yield what is installed, which depends on the node."""
         if not node.has_fuse:
             raise UnsupportedError("/dev/fuse is missing on this node", hint="load the fuse module: modprobe fuse")
         yield from _mountpoint_release.install(node, self.release)
+        if self.run_as and node.family == "debian":
+            yield Package("fusermount3", ("fuse3",))
+
+    def access(self) -> Iterator[Step]:
+        """Yield what lets the program work, equal on all nodes."""
         if self.run_as:
-            if node.family == "debian":
-                yield Package("fusermount3", ("fuse3",))
             yield Ensure(
                 "user_allow_other in /etc/fuse.conf",
                 "grep -qx 'user_allow_other' /etc/fuse.conf",

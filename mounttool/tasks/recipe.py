@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from invoke.context import Context
 
 from mounttool import config as configs
 from mounttool.backends.base import Backend
 from mounttool.config import Fleet
+from mounttool.deliver import recipe as recipes
 from mounttool.deliver.fleet import LOCAL
 from mounttool.node import Node, default_user
 from mounttool.plan import Plan
@@ -16,15 +15,13 @@ from mounttool.render import Intent
 from mounttool.tasks._command import Choice, command, nodes_of
 from mounttool.tasks._outcomes import report, work
 
-#: What the recipe mounts with; any options replace all of them.
-RECIPE_OPTIONS = "--allow-root --read-only --debug"
 ON_THIS_MACHINE = Choice(LOCAL)
 
 
 @command(
     bucket="the bucket",
     path="where it is mounted",
-    options=f"the options of mount-s3, all of them as one string; default: {RECIPE_OPTIONS}",
+    options=f"the options of mount-s3, all of them as one string; default: {recipes.OPTIONS}",
     run_as="the user who mounts; default: the one whom the node's distribution is made for, such as ec2-user",
     hosts="hosts, comma-separated; default: this machine",
     config="a configuration whose fleet says how to reach them",
@@ -34,7 +31,7 @@ def mountpoint_s3(
     c: Context,
     bucket: str,
     path: str,
-    options: str = RECIPE_OPTIONS,
+    options: str = recipes.OPTIONS,
     run_as: str | None = None,
     hosts: Choice = ON_THIS_MACHINE,
     config: str | None = None,
@@ -47,15 +44,7 @@ def mountpoint_s3(
     Examples: fab mountpoint-s3 my-bucket /shared/data
               fab mountpoint-s3 public-data /shared/public --options="--no-sign-request --allow-root --debug"
     """
-    name = f"s3-{hashlib.sha256(f'{bucket}:{path}'.encode()).hexdigest()[:8]}"
-    table = {
-        "backend": "mountpoint_s3",
-        "bucket": bucket,
-        "mount_point": path,
-        "arguments": options,
-        "run_as": run_as or "ec2-user",
-    }
-    mount = configs.declare(name, table, "mountpoint-s3")
+    mount = recipes.declare(bucket, path, options, run_as or recipes.USER)
 
     def for_its_user(declared: Backend, node: Node) -> Plan:
         return declared.model_copy(update={"run_as": run_as or default_user(node)}).plan(node)
