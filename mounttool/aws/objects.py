@@ -48,15 +48,17 @@ def parse(address: str) -> Folder:
     return Folder(found["bucket"], found["prefix"] or "")
 
 
-def locate(folder: Folder, script: str, region: str) -> Stored:
+def locate(folder: Folder, script: str, region: str, *, name: str = "mounttool") -> Stored:
     """Return where ``script`` lies in ``folder``: under its own checksum, so that nothing there is ever replaced."""
     sha256 = hashlib.sha256(script.encode()).hexdigest()
-    key = "/".join(part for part in (folder.prefix, f"mounttool-{sha256[:32]}.sh") if part)
+    key = "/".join(part for part in (folder.prefix, f"{name}-{sha256[:32]}.sh") if part)
     return Stored(folder.bucket, key, region, sha256)
 
 
-def put(folder: Folder, script: str, *, dry_run: bool = False) -> Stored:
+def put(folder: Folder, script: str, *, name: str = "mounttool", dry_run: bool = False) -> Stored:
     """Return where ``script`` lies in ``folder`` after it was brought there, unless it is already.
+
+    ``name`` is for people who look into the bucket.
 
     Raises:
         InputError: no credentials.
@@ -67,7 +69,7 @@ def put(folder: Folder, script: str, *, dry_run: bool = False) -> Stored:
         client = session().client("s3", config=CONFIG)
         # Its region is in the headers of every answer, also where the location may not be asked for.
         region = client.head_bucket(Bucket=folder.bucket)["BucketRegion"]
-        stored = locate(folder, script, region)
+        stored = locate(folder, script, region, name=name)
         client = session(region).client("s3", config=CONFIG)
         there = client.list_objects_v2(Bucket=stored.bucket, Prefix=stored.key, MaxKeys=1).get("KeyCount", 0)
         if not there and not dry_run:

@@ -1,4 +1,4 @@
-"""install.sh and mount.sh with aws-hpc-recipes' arguments, on every distribution: they do as `fab mountpoint-s3` does."""
+"""install.sh and mount.sh with aws-hpc-recipes' arguments, on every distribution: as `fab mountpoint-s3` does it."""
 
 from __future__ import annotations
 
