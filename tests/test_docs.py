@@ -24,7 +24,7 @@ from mounttool.inventory import Inventory
 from mounttool.tasks import namespace
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 
 
 def flags_by_page() -> list[tuple[Path, str, set[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import concurrent.futures
 import subprocess
 import sys
@@ -24,9 +25,13 @@ def paramiko(hosts: list[str], port: str, keys: str, at_once: int) -> None:
     """Paramiko, which Fabric and pyinfra carry everything by: threads of one process."""
     import paramiko as library  # noqa: PLC0415 - only one library is to be measured
 
+    with open(f"{keys}/host.pub", encoding="ascii") as file:  # noqa: PTH123 - paths are words of the command line
+        key = library.PKey.from_type_string("ssh-ed25519", base64.b64decode(file.read().split()[1]))
+
     def one(host: str) -> None:
         with library.SSHClient() as client:
-            client.load_host_keys(f"{keys}/known_hosts.each")
+            # It knows no patterns, and reading a file with a line for each host would take it longer than all else.
+            client.get_host_keys().add(f"[{host}]:{port}", "ssh-ed25519", key)
             client.connect(host, int(port), "ops", key_filename=f"{keys}/id", allow_agent=False, look_for_keys=False)
             client.exec_command("true")[1].channel.recv_exit_status()
 

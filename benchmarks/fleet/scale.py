@@ -44,7 +44,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory(prefix="mounttool-scale-") as scratch:
         folder = Path(scratch)
-        _make_keys(folder, max(arguments.hosts), arguments)
+        _make_keys(folder, arguments)
         with _hosts(folder, arguments) as servers:
             for repeat in range(arguments.repeats):
                 for count in arguments.hosts:
@@ -64,15 +64,11 @@ def main() -> None:
     sys.stdout.write(table)
 
 
-def _make_keys(folder: Path, most: int, arguments: argparse.Namespace) -> None:
+def _make_keys(folder: Path, arguments: argparse.Namespace) -> None:
     for name in ("id", "host"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     public = " ".join((folder / "host.pub").read_text().split()[:2])
     (folder / "known_hosts").write_text(f"[127.*]:* {public}\n")
-    # paramiko knows no patterns.
-    (folder / "known_hosts.each").write_text(
-        "".join(f"[{host}]:{arguments.port} {public}\n" for host in _addresses(most))
-    )
     (folder / "ssh_config").write_text(f"Host *\n    KexAlgorithms {arguments.key_exchange}\n")
     (folder / "secret").write_text("not-a-secret\n")
 

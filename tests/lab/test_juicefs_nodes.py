@@ -386,6 +386,26 @@ def test_hosts_that_refuse_hang_or_lack_sudo_cost_only_themselves(mounted: Site)
     assert "checkpoints   ok" in completed.stdout
 
 
+def test_what_failed_is_tried_again_and_nothing_else(mounted: Site) -> None:
+    config = mounted.config("again", ('user = "ops"', 'user = "ops"\nconnect_attempts = 1'))
+    failed = mounted.json("mount", "--config", config, "--hosts", "node1,node2:1,node2")
+
+    again = mounted.json("mount", "--config", config, "--retry-failed")
+    mounted.sh(
+        "node2", "systemd-run -q --unit=second-sshd /usr/sbin/sshd -D -p 1; until ss -ltn | grep -q :1; do :; done"
+    )
+    at_last = mounted.json("mount", "--config", config, "--retry-failed")
+    nothing = mounted.mounttool("mount", "--config", config, "--retry-failed")
+    mounted.sh("node2", "systemctl stop second-sshd")
+
+    assert [(entry["host"], bool(entry["error"])) for entry in failed] == [
+        ("node1", False), ("node2:1", True), ("node2", False),
+    ]  # fmt: skip
+    assert [(entry["host"], bool(entry["error"])) for entry in again] == [("node2:1", True)]
+    assert [(entry["host"], bool(entry["error"])) for entry in at_last] == [("node2:1", False)]
+    assert (nothing.returncode, "nothing failed in the last run" in nothing.stderr) == (2, True)
+
+
 def test_a_sudo_password_reaches_sudo_and_nothing_else(mounted: Site) -> None:
     password = mounted.lab.settings.state / "secrets" / "opspw"
     config = mounted.config("sudo", ('user = "ops"', f'user = "opspw"\nsudo_password = "file:{password}"'))
