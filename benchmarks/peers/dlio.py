@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from dlio_table import page, table
-
-from mounttool.bench.transformer import Transformer
+from one_checkpoint import MODEL
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -40,20 +39,7 @@ SOURCE = "https://github.com/argonne-lcf/dlio_benchmark.git"
 COMMIT = "392621b230472c4206e4299ece689700e07544a4"
 #: The environment has 9 GB, and uv keeps what it downloaded.
 ROOM_BYTES = 20 * 10**9
-RANKS = 2
-#: 66 MB. MLPerf's own models begin at 105 GiB in 8 ranks; DLIO itself takes any.
-MODEL = Transformer(
-    layers=3,
-    hidden=256,
-    ffn_hidden=1024,
-    attention_heads=8,
-    kv_heads=2,
-    vocabulary=4096,
-    tensor_parallel=1,
-    pipeline_parallel=1,
-    data_parallel=RANKS,
-    zero_stage=3,
-)
+RUNS = 3
 TIMEOUT_S = 600
 _CALLS = "openat,fsync,fdatasync"
 #: -y names the file behind a descriptor. Of a call that another thread's line cuts in two, this is in the first part.
@@ -103,7 +89,7 @@ def main() -> int:
         installed = install(arguments.cache, arguments.source)
         with tempfile.TemporaryDirectory(prefix="mounttool-peers-", dir=arguments.directory) as place:
             directory = Path(place).resolve()
-            print(f"DLIO: {RANKS} ranks into {directory}, then once more under strace", file=sys.stderr)
+            print(f"DLIO: {MODEL.ranks} ranks into {directory}, then once more under strace", file=sys.stderr)
             dlio = measure_dlio(arguments.cache / "venv", directory)
             print("mounttool: the same", file=sys.stderr)
             ours = measure_mounttool(directory)
@@ -185,15 +171,18 @@ def measure_dlio(venv: Path, directory: Path) -> dict[str, Any]:
         target, output = directory / "dlio", scratch / "output"
         command = _dlio_command(venv, target, output)
         environment = {**os.environ, "PATH": f"{venv / 'bin'}:{os.environ['PATH']}", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        begin = time.monotonic()
-        _run(command, env=environment, cwd=scratch)
-        first_s = time.monotonic() - begin
+        seconds = []
+        for _ in range(RUNS):
+            shutil.rmtree(target, ignore_errors=True)
+            begin = time.monotonic()
+            _run(command, env=environment, cwd=scratch)
+            seconds.append(time.monotonic() - begin)
         summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
         written = {file.name: file.stat().st_size for file in target.rglob("*.pt")}
         shutil.rmtree(target)
         syncs = _traced(command, target, scratch, environment)
-    ranks = [_rank(rank, written) for rank in range(RANKS)]
-    return {"first_result_s": round(first_s, 1), "ranks": ranks, **syncs.document(), "summary": summary["metric"]}
+    ranks = [_rank(rank, written) for rank in range(MODEL.ranks)]
+    return {"result_s": _rounded(seconds), "ranks": ranks, **syncs.document(), "summary": summary["metric"]}
 
 
 def _dlio_command(venv: Path, target: Path, output: Path) -> list[str]:
@@ -211,7 +200,7 @@ def _dlio_command(venv: Path, target: Path, output: Path) -> list[str]:
         "model.transformer.vocab_size": MODEL.vocabulary,
     }
     return [
-        str(venv / "bin" / "mpiexec"), "-n", str(RANKS), str(venv / "bin" / "dlio_benchmark"),
+        str(venv / "bin" / "mpiexec"), "-n", str(MODEL.ranks), str(venv / "bin" / "dlio_benchmark"),
         "workload=llama_8b_zero3", f"hydra.run.dir={output}",
         *(f"++workload.{key}={value}" for key, value in settings.items()),
     ]  # fmt: skip
@@ -221,22 +210,39 @@ def _rank(rank: int, written: dict[str, int]) -> dict[str, float]:
     formula = MODEL.files(rank)
     if missing := sorted(set(formula) - set(written)):
         raise PeerError(f"DLIO did not write {missing[0]}, but {', '.join(sorted(written)) or 'nothing'}")
-    found, wanted = sum(written[name] for name in formula), sum(formula.values())
+    return _compared(rank, sum(written[name] for name in formula))
+
+
+def _rounded(seconds: Sequence[float]) -> list[float]:
+    return sorted(round(one, 1) for one in seconds)
+
+
+def _compared(rank: int, found: int) -> dict[str, float]:
+    wanted = MODEL.bytes_of(rank)
     return {"bytes": found, "formula_bytes": wanted, "percent_off": round(100 * (found / wanted - 1), 3)}
 
 
 def measure_mounttool(directory: Path) -> dict[str, Any]:
-    """Let mounttool write one checkpoint of the same bytes and read it cold, timed, then once more under strace."""
-    size_bytes = -(-max(MODEL.bytes_of(rank) for rank in range(RANKS)) // 2**20) * 2**20  # whole blocks, rounded up
+    """Let mounttool write the same checkpoint and read it cold, timed, then once more under strace."""
+    target = directory / "mounttool"
     with _scratch() as scratch:
-        command = [sys.executable, str(HERE / "one_checkpoint.py"), str(directory), str(size_bytes), str(RANKS)]
-        begin = time.monotonic()
-        result = json.loads(_run(command, cwd=scratch))
-        first_s = time.monotonic() - begin
-        if not result["valid"]:
-            raise PeerError(f"mounttool's result is not valid: {result['reasons']}")
-        syncs = _traced(command, directory, scratch, dict(os.environ))
-    return {"first_result_s": round(first_s, 1), "bytes_per_rank": size_bytes, **syncs.document()}
+        command = [sys.executable, str(HERE / "one_checkpoint.py"), str(target)]
+        seconds = []
+        for _ in range(RUNS):
+            target.mkdir()
+            begin = time.monotonic()
+            result = json.loads(_run(command, cwd=scratch))
+            seconds.append(time.monotonic() - begin)
+            shutil.rmtree(target)
+            if result["reasons"]:
+                raise PeerError(f"mounttool's result is not valid: {'; '.join(result['reasons'])}")
+        target.mkdir()
+        syncs = _traced(command, target, scratch, dict(os.environ))
+    return {
+        "result_s": _rounded(seconds),
+        "ranks": [_compared(rank, found) for rank, found in enumerate(result["bytes_per_rank"])],
+        **syncs.document(),
+    }
 
 
 def mounttool_bytes(cache: Path) -> int:
@@ -300,6 +306,7 @@ def _conditions(directory: Path) -> dict[str, str]:
     return {
         "date": f"{datetime.now(tz=UTC):%Y-%m-%d}",
         "cpus": str(os.cpu_count()),
+        "load": f"{os.getloadavg()[0]:.0f}",
         "memory": f"{memory / 2**30:.0f} GiB",
         "kernel": platform.release().split("-")[0],
         "python": platform.python_version(),
