@@ -73,3 +73,11 @@ def test_another_source_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(dlio.PeerError, match="git -C"):
         dlio._checkout(str(tmp_path / "fork"), tmp_path / "tree")
+
+
+def test_our_own_checkpoint_has_the_bytes_of_the_formula_and_is_equal(tmp_path: Path) -> None:
+    result = json.loads(dlio._run([sys.executable, PEERS / "one_checkpoint.py", tmp_path]))
+
+    assert result["bytes_per_rank"] == [dlio.MODEL.bytes_of(rank) for rank in range(dlio.MODEL.ranks)]
+    # Where the temporary folder is in memory there is no disk to read from.
+    assert [reason for reason in result["reasons"] if "came from the disk" not in reason] == []
