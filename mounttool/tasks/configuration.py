@@ -34,7 +34,8 @@ def check(c: Context, config: str = configs.DEFAULT_FILE, json_: bool = False) -
         ]
         print_json({"file": loaded.file, "hosts": list(loaded.fleet.hosts), "mounts": mounts})
         return
-    out.print(f"{loaded.file}: ok: {len(loaded.fleet.hosts)} hosts, {len(loaded.mounts)} mounts", markup=False)
+    more = " and those of its inventory" if loaded.fleet.inventory.model_fields_set else ""
+    out.print(f"{loaded.file}: ok: {len(loaded.fleet.hosts)} hosts{more}, {len(loaded.mounts)} mounts", markup=False)
     for mount in loaded.mounts:
         link = f", linked from {mount.link}" if mount.link else ""
         out.print(f"  {mount.name}: {mount.kind} at {mount.mount_point}{link}", markup=False)

@@ -12,6 +12,7 @@ from conftest import mount_s3
 from signed_package import SignedPackage
 
 from mounttool import config, lab
+from mounttool.deliver import recipe_scripts
 from mounttool.semantics import FEATURES
 
 if TYPE_CHECKING:
@@ -243,16 +244,24 @@ def test_what_s3_refuses_is_named_with_what_to_do(
     assert mounted.mounttool("unmount", "--config", file, "--name", "one", "--hosts", "node1").returncode == 0
 
 
+#: As the recipe's third argument.
+OPTIONS = "--allow-root --read-only --region us-east-1 --endpoint-url http://storage:8333 --force-path-style"
+
+
+def credentials(mounted: Site, user: str) -> None:
+    """Give node1's user keys of his own, as an instance's role would."""
+    keys = {name: (mounted.lab.secrets / f"s3_{name}_key").read_text() for name in ("access", "secret")}
+    content = f"[default]\naws_access_key_id={keys['access']}\naws_secret_access_key={keys['secret']}\n"
+    mounted.send("node1", f"/home/{user}/.aws/credentials", content.encode())
+
+
 def test_the_recipe_s_own_arguments_mount_a_bucket_for_its_user(
     mounted: Site, buckets: Callable[..., str], package: SignedPackage
 ) -> None:
     file = buckets("recipe")
     mounted.sh("node1", f"dpkg -l mount-s3 >/dev/null || apt-get install -qy {RELEASE}/{package.deb}")
-    keys = {name: (mounted.lab.secrets / f"s3_{name}_key").read_text() for name in ("access", "secret")}
-    credentials = f"[default]\naws_access_key_id={keys['access']}\naws_secret_access_key={keys['secret']}\n"
-    mounted.send("node1", "/home/ops/.aws/credentials", credentials.encode())
-    options = "--allow-root --read-only --region us-east-1 --endpoint-url http://storage:8333 --force-path-style"
-    command = ("mountpoint-s3", "mtlab", "/shared/data", f"--options={options}", "--run-as", "ops")
+    credentials(mounted, "ops")
+    command = ("mountpoint-s3", "mtlab", "/shared/data", f"--options={OPTIONS}", "--run-as", "ops")
     where = ("--hosts", "node1", "--config", file)
     first = mounted.mounttool(*command, *where)
     assert first.returncode == 0, first.stderr
@@ -263,3 +272,24 @@ def test_the_recipe_s_own_arguments_mount_a_bucket_for_its_user(
     assert mounted.sh("node1", "runuser -u nosudo -- ls /shared/data 2>&1 || :").endswith("Permission denied")
     assert mounted.statuses(*command, *where, "--remove") == {"node1": "changed"}
     mounted.sh("node1", "test ! -e /shared/data && rm -r /home/ops/.aws")
+
+
+def test_mount_sh_mounts_for_the_distribution_s_user_and_the_command_then_finds_nothing_to_do(
+    mounted: Site, buckets: Callable[..., str], package: SignedPackage
+) -> None:
+    file = buckets("recipe-script")
+    mounted.sh("node1", f"dpkg -l mount-s3 >/dev/null || apt-get install -qy {RELEASE}/{package.deb}")
+    mounted.sh("node1", "id admin >/dev/null 2>&1 || useradd -m admin")
+    credentials(mounted, "admin")
+    mounted.send("node1", "/root/mount.sh", recipe_scripts.mount_script().encode())
+    run = f"sh /root/mount.sh mtlab /shared/data '{OPTIONS}'"
+
+    assert "\tfailed\t" not in mounted.sh("node1", run)
+
+    assert mounted.sh("node1", "systemctl is-active mountpoint-s3-aa16e333.service") == "active"
+    assert mounted.sh("node1", "stat -c %U /shared/data; ls /shared/data >/dev/null") == "admin"
+    assert "\tchanged\t" not in mounted.sh("node1", run)
+    command = ("mountpoint-s3", "mtlab", "/shared/data", f"--options={OPTIONS}", "--hosts", "node1", "--config", file)
+    assert mounted.statuses(*command) == {"node1": "ok"}
+    assert mounted.statuses(*command, "--remove") == {"node1": "changed"}
+    mounted.sh("node1", "test ! -e /shared/data && rm -r /home/admin/.aws /root/mount.sh")
