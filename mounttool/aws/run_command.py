@@ -24,6 +24,8 @@ DELIVERY_S = 600
 PREFIX = "mounttool"
 _DONE = {"Success", "Cancelled", "Failed", "TimedOut"}
 
+Progress = Callable[[str, int, int], None]
+
 
 class StoppedCommandError(AwsError):
     """Ctrl-C while nodes were at work."""
@@ -91,7 +93,7 @@ def parse_limits(max_concurrency: str, max_errors: str, timeout_s: float) -> Lim
 
 
 class RunCommand:
-    """One command. ``progress`` hears how many nodes are done, of how many."""
+    """One command. ``progress`` hears its id, how many nodes are done, and of how many."""
 
     def __init__(
         self, ssm: SSMClient, s3: S3Client, *, bucket: str | None = None, pause: Callable[[float], None] = time.sleep
@@ -101,9 +103,7 @@ class RunCommand:
         self._bucket = bucket
         self._pause = pause
 
-    def run(
-        self, command: str, targets: Targets, limits: Limits, comment: str, progress: Callable[[int, int], None]
-    ) -> list[Invocation]:
+    def run(self, command: str, targets: Targets, limits: Limits, comment: str, progress: Progress) -> list[Invocation]:
         """Send ``command``, wait for the last node and return what each said, in the order of their ids.
 
         Raises:
@@ -115,7 +115,7 @@ class RunCommand:
             sent = self._ssm.send_command(**self._request(command, targets, limits, comment))
             identity = sent["Command"].get("CommandId", "")
             try:
-                self._wait(identity, progress)
+                self._wait(identity, limits.timeout_s, progress)
                 return self._answers(identity)
             except KeyboardInterrupt:
                 self._ssm.cancel_command(CommandId=identity)
@@ -142,7 +142,7 @@ class RunCommand:
             request["OutputS3KeyPrefix"] = PREFIX
         return request
 
-    def _wait(self, identity: str, progress: Callable[[int, int], None]) -> None:
+    def _wait(self, identity: str, patience_s: float, progress: Progress) -> None:
         # One call for the whole command, however many nodes there are.
         pause, told_of = 1.0, (-1, -1)
         while True:
@@ -151,12 +151,15 @@ class RunCommand:
             commands = self._ssm.list_commands(CommandId=identity)["Commands"]
             if not commands:
                 continue
-            state = (commands[0].get("CompletedCount", 0), commands[0].get("TargetCount", 0))
+            done, of = state = (commands[0].get("CompletedCount", 0), commands[0].get("TargetCount", 0))
             if state != told_of:
-                progress(*state)
+                progress(identity, *state)
                 told_of = state
             if commands[0].get("Status") in _DONE:
-                return
+                # With too many errors it is over while some nodes are still at work.
+                if done >= of or patience_s <= 0:
+                    return
+                patience_s -= pause
 
     def _answers(self, identity: str) -> list[Invocation]:
         pages = self._ssm.get_paginator("list_command_invocations").paginate(CommandId=identity)

@@ -61,9 +61,9 @@ def ssm(
     limits = run_command.parse_limits(max_concurrency, max_errors, seconds)
     comment = f"mounttool {'unmount' if remove else 'mount'} {' '.join(mount.name for mount in mounts)}"
 
-    def progress(done: int, of: int) -> None:
+    def progress(identity: str, done: int, of: int) -> None:
         if not json_:
-            err.print(f"{targets}: {done} of {of} nodes are done", markup=False)
+            err.print(f"SSM command {identity}: {done} of {of} nodes are done", markup=False)
 
     answers = run_command.connect(region, output_bucket).run(text, chosen, limits, comment, progress)
     plans = [mount.plan(declared) for mount in mounts]

@@ -16,6 +16,7 @@ from mounttool.errors import AwsError, InputError
 
 COMMAND = "c0ffee00-0000-4000-8000-000000000000"
 ONE, TWO, THREE = (f"i-0123456789abcdef{number}" for number in range(3))
+LIMITS = Limits()
 TAGGED = Targets(tags={"Role": ("worker", "spare"), "Env": ("prod",)})
 
 
@@ -74,11 +75,13 @@ def script() -> Iterator[Script]:
 
 
 def run(
-    script: Script, targets: Targets = TAGGED, bucket: str | None = None, s3: Any = None
-) -> tuple[list[Invocation], list[tuple[int, int]]]:
-    heard: list[tuple[int, int]] = []
+    script: Script, targets: Targets = TAGGED, bucket: str | None = None, s3: Any = None, limits: Limits = LIMITS
+) -> tuple[list[Invocation], list[tuple[str, int, int]]]:
+    heard: list[tuple[str, int, int]] = []
     runner = RunCommand(script.stub.client, s3, bucket=bucket, pause=script.paused.append)
-    found = runner.run("echo hi", targets, Limits(), "mount", lambda done, of: heard.append((done, of)))
+    found = runner.run(
+        "echo hi", targets, limits, "mount", lambda identity, done, of: heard.append((identity, done, of))
+    )
     return found, heard
 
 
@@ -103,9 +106,31 @@ def test_every_node_s_answer_comes_back_when_the_last_is_done(script: Script) ->
         Invocation(TWO, "Failed", "two", "error"),
         Invocation(THREE, "DeliveryTimedOut", "", ""),
     ]
-    assert heard == [(0, 0), (1, 3), (3, 3)]
+    assert heard == [(COMMAND, 0, 0), (COMMAND, 1, 3), (COMMAND, 3, 3)]
     assert script.paused == sorted(script.paused)
     assert script.paused[0] == 1
+
+
+def test_nodes_that_are_at_work_when_too_many_have_failed_are_waited_for(script: Script) -> None:
+    script.sent(Targets=ANY)
+    script.state("Failed", 1, 2)
+    script.state("Failed", 2, 2)
+    script.listed([ONE, TWO])
+    script.answered(ONE, "Failed")
+    script.answered(TWO, "Success", "two")
+    found, _ = run(script)
+    assert [one.status for one in found] == ["Failed", "Success"]
+
+
+def test_but_not_for_longer_than_the_script_may_take(script: Script) -> None:
+    script.sent(Targets=ANY)
+    for _ in range(4):
+        script.state("Failed", 1, 2)
+    script.listed([ONE])
+    script.answered(ONE, "InProgress")
+    found, _ = run(script, limits=Limits(timeout_s=5))
+    assert [one.status for one in found] == ["InProgress"]
+    assert 5 <= sum(script.paused) < 10
 
 
 def test_it_asks_less_often_the_longer_it_takes(script: Script) -> None:

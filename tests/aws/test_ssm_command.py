@@ -84,7 +84,7 @@ def test_all_well_is_a_table_as_mount_has_it(stub: Stubber, file: str, capsys: p
     said = capsys.readouterr()
     assert ONE in said.out
     assert "changed directory /mnt/scratch" in said.out
-    assert "tag:Role=worker: 1 of 1 nodes are done" in said.err
+    assert f"SSM command {COMMAND}: 1 of 1 nodes are done" in said.err
 
 
 def test_a_node_that_failed_is_status_1_and_the_others_are_told(
