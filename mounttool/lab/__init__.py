@@ -9,6 +9,8 @@
     lab.run("node1", "findmnt")         # as root
     lab.reboot("node1")
     lab.powercut("node1")
+    lab.reclaim("node1")                # gone for good, until
+    lab.boot("node1")
     lab.run("storage", "systemctl stop redis")
     lab.status()
     lab.down()
@@ -27,10 +29,12 @@ from mounttool.lab.control import (
     LabStatus,
     NodeStatus,
     ServiceStatus,
+    boot,
     down,
     load,
     powercut,
     reboot,
+    reclaim,
     run,
     status,
     up,
@@ -46,11 +50,13 @@ __all__ = [
     "NodeStatus",
     "Service",
     "ServiceStatus",
+    "boot",
     "down",
     "load",
     "powercut",
     "preflight",
     "reboot",
+    "reclaim",
     "run",
     "status",
     "up",

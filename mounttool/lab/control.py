@@ -185,6 +185,29 @@ def powercut(node: str) -> float:
     return _until_back(node, act)
 
 
+def reclaim(node: str) -> None:
+    """Kill all of a node at once, as `powercut` does, and leave it off, as a reclaimed instance is."""
+    settings = _lab_of(node).settings
+    boot = groups.current_boot(settings, node)
+    if boot is None:
+        raise LabError(f"{node}: does not run", hint="`up` boots it")
+    groups.kill(boot / "payload")
+    ssh.hang_up(settings, node)
+    if not wait(lambda: not groups.looping(settings, node), timeout_s=REBOOT_TIMEOUT_S):
+        raise LabError(f"{node}: was killed and still runs", hint=f"see {settings.directory(node)}/log")
+
+
+def boot(node: str) -> None:
+    """Boot a node that is off, with the disk that it had, and wait until it lets us in."""
+    lab = _lab_of(node)
+    base = image.ensure(lab.settings, silent)
+    disk = kernels.ensure_disk(lab.settings, base, silent) if is_kernel_node(node) else None
+    with locked(lab.settings.state):
+        nodes.start(lab.settings, node, base, disk)
+    if not ssh.answers(lab.settings, node, timeout_s=BOOT_TIMEOUT_S):
+        raise LabError(f"{node}: no SSH within {BOOT_TIMEOUT_S} s", hint=f"see {lab.settings.directory(node)}/log")
+
+
 def down(*, image: bool = False, say: Callable[[str], None] = silent) -> None:
     """Remove the lab with all that it stored, whatever state it is in; with ``image``, the cached image too.
 

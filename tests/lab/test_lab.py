@@ -328,3 +328,15 @@ def test_a_lab_whose_network_was_removed_is_mended(folder: Path) -> None:
     lab.up(1, directory=folder)
 
     assert lab.run("node1", "true").returncode == 0
+
+
+def test_a_reclaimed_node_stays_off_until_it_is_booted(running: lab.Lab) -> None:
+    sh("node1", "touch /var/kept")
+    lab.reclaim("node1")
+
+    assert {node.name: node.state for node in lab.status().nodes}["node1"] == "stopped"
+    with pytest.raises(LabError):
+        lab.run("node1", "true", timeout_s=5)
+    lab.boot("node1")
+    sh("node1", "test -e /var/kept")
+    assert running.nodes

@@ -76,20 +76,6 @@ printf '[mysqld]\ninnodb_log_file_size = 16M\n' >"$root/etc/mysql/mariadb.conf.d
 find "$root/var/lib/mysql" -mindepth 1 -delete
 chroot "$root" mariadb-install-db --user=mysql --skip-test-db --auth-root-authentication-method=socket >/dev/null
 
-# cloud-init sleeps until a node's own file is away: it would take seconds of each boot. It may touch neither the network nor
-# the keys by which the lab knows its nodes.
-touch "$root/etc/cloud/cloud-init.disabled"
-cat >"$root/etc/cloud/cloud.cfg.d/99-lab.cfg" <<'CLOUD'
-datasource_list: [NoCloud]
-network: {config: disabled}
-ssh_deletekeys: false
-ssh_genkeytypes: []
-disable_root: false
-preserve_hostname: true
-users: []
-apt: {preserve_sources_list: true}
-CLOUD
-
 # sshd-keygen would add RSA and ECDSA keys to the one that the lab makes for each node, at the price of a slow first boot.
 for unit in sshd-keygen.service console-getty.service getty.target apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
     e2scrub_all.timer e2scrub_reap.service fstrim.timer; do
