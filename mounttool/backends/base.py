@@ -178,6 +178,16 @@ class Backend(pydantic.BaseModel, abc.ABC):
         return 0
 
     @property
+    def price_tier(self) -> str:
+        """What moving bytes costs there, as `mounttool/bench/prices.toml` names it; empty: nobody knows."""
+        return ""
+
+    @property
+    def metadata_engine(self) -> str:
+        """What keeps the names and blocks of files, where that is a service of its own."""
+        return ""
+
+    @property
     def unit(self) -> str:
         """The name of the mount's unit; what people type after ``systemctl status``."""
         escaped = systemd.escape_path(self.mount_point)

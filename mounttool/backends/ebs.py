@@ -64,6 +64,11 @@ class Ebs(Backend):
         """The file system's UUID: declared, or made from the volume's id, equal on every node and in every run."""
         return self.uuid or str(uuid.uuid5(uuid.NAMESPACE_URL, f"mounttool:{self.volume or self.device}"))
 
+    @property
+    def price_tier(self) -> str:
+        """Paid by what is provisioned."""
+        return "ebs"
+
     def source(self) -> str:
         """Any: the kernel names a device that changes."""
         return ""

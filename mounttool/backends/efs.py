@@ -106,6 +106,11 @@ class Efs(Backend):
         """The tunnel's port on the node, beside those that efs-utils takes (20049 to 21049)."""
         return self.tunnel_port or 21050 + zlib.crc32(self.mount_point.encode()) % 1000
 
+    @property
+    def price_tier(self) -> str:
+        """The dearest throughput mode, which is the default; an address may be that of any NFS server."""
+        return "" if self.mount_target else "efs-elastic"
+
     def source(self) -> str:
         """The tunnel's near end, or the server."""
         if self.tunnel or (self.helper == "efs-utils" and (self.tls or not self.options.get("stunnel"))):

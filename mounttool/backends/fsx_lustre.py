@@ -84,6 +84,11 @@ class FsxLustre(Backend):
         suffix = "amazonaws.com.cn" if re.match("cn-", self.region or "") else "amazonaws.com"
         return self.dns_name or f"{self.file_system}.fsx.{self.region}.{suffix}"
 
+    @property
+    def price_tier(self) -> str:
+        """Paid by what is provisioned."""
+        return "fsx-lustre"
+
     def source(self) -> str:
         """Its end: the kernel shows the address that the name had, and the network that was chosen."""
         return f"*:/{self.mount_name}"

@@ -190,6 +190,19 @@ class JuiceFS(Backend):
         """The metadata engine, taken apart."""
         return _metadata.parse(self.metadata)
 
+    @property
+    def price_tier(self) -> str:
+        """S3's, when the bucket is AWS' own."""
+        address = urlsplit(self.bucket).hostname or ""
+        if self.storage != "s3" or not address.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+            return ""
+        return "s3-express" if "--x-s3." in address else "s3-standard"
+
+    @property
+    def metadata_engine(self) -> str:
+        """Redis, or which SQL."""
+        return self.engine.scheme
+
     def source(self) -> str:
         """JuiceFS reports its volume."""
         return f"JuiceFS:{self.volume}"

@@ -38,6 +38,11 @@ class Local(Backend):
             raise ValueError(f"path: a directory apart from the mount point {self.mount_point}")
         return self
 
+    @property
+    def price_tier(self) -> str:
+        """The node's own."""
+        return "local"
+
     def source(self) -> str:
         """Any: the kernel names the disk."""
         return ""

@@ -6,7 +6,6 @@ Options: https://github.com/awslabs/mountpoint-s3/blob/main/doc/CONFIGURATION.md
 from __future__ import annotations
 
 import hashlib
-import itertools
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
@@ -16,6 +15,7 @@ import pydantic
 
 from mounttool.backends import _mountpoint_release
 from mounttool.backends._fields import AbsolutePath, OneLine, SecretReference, Size, UserName
+from mounttool.backends._flags import value_of
 from mounttool.backends.base import CONFIG_DIRECTORY, Backend
 from mounttool.errors import UnsupportedError
 from mounttool.node import Node
@@ -216,8 +216,15 @@ class MountpointS3(Backend):
     @property
     def largest_file_bytes(self) -> int:
         """10,000 parts."""
-        part = _value(self.flags(), "--write-part-size") or _value(self.flags(), "--part-size")
+        part = value_of(self.flags(), "--write-part-size") or value_of(self.flags(), "--part-size")
         return MAX_PARTS * int(part or DEFAULT_PART_BYTES)
+
+    @property
+    def price_tier(self) -> str:
+        """S3's, unless the endpoint is another one's."""
+        if self.endpoint or self.arguments:
+            return ""
+        return "s3-express" if self.bucket.endswith("--x-s3") else "s3-standard"
 
     def source(self) -> str:
         """Mountpoint does not report its bucket; the unit's name does."""
@@ -260,8 +267,8 @@ class MountpointS3(Backend):
         return f"{CONFIG_DIRECTORY}/{self.name}.env"
 
     def _endpoint(self) -> tuple[str, int]:
-        region = _value(self.flags(), "--region")
-        given = _value(self.flags(), "--endpoint-url")
+        region = value_of(self.flags(), "--region")
+        given = value_of(self.flags(), "--endpoint-url")
         address = urlsplit(given or f"https://s3.{region + '.' if region else ''}amazonaws.com")
         return address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
 
@@ -276,7 +283,7 @@ class MountpointS3(Backend):
 
     def caches(self) -> tuple[Cache, ...]:
         """The kernel's, and Mountpoint's own on disk when it has one."""
-        cache = _value(self.flags(), "--cache")
+        cache = value_of(self.flags(), "--cache")
         return (Cache("page"), *((Cache("directory", cache),) if cache else ()))
 
     def settings(self) -> Mapping[str, str]:
@@ -304,13 +311,3 @@ _OWN = {
     "no-sign-request", "requester-pays", "cache", "max-cache-size", "read-part-size", "write-part-size", "allow-root",
     "allow-other", "uid", "gid", "foreground", "f",
 }  # fmt: skip
-
-
-def _value(words: list[str], flag: str) -> str | None:
-    """The value of a flag, given as the next word or after =."""
-    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
-        if word == flag:
-            return following
-        if word.startswith(f"{flag}="):
-            return word.partition("=")[2]
-    return None
