@@ -1,43 +1,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from mounttool.errors import ResultsError
-from mounttool.results import COLUMNS, COMPARED_WITHIN, Row, append, comparable, load, to_frame
+from mounttool.results import COLUMNS, COMPARED_WITHIN, JOURNAL, SEALED, Row, append, comparable, load, seal, to_frame
 
 
 def row(**changes: Any) -> Row:
-    values: dict[str, Any] = {
-        name: 0 for name in COLUMNS if name not in {"schema_version", "lat_p50_ns", "cold_verified", "nic_rx"}
-    }
-    values |= dict.fromkeys(
-        (
-            "run_id",
-            "target",
-            "backend",
-            "mount_opts_hash",
-            "workload",
-            "engine",
-            "engine_version",
-            "kernel",
-            "node",
-            "phase",
-            "t_start_utc",
-            "error",
-            "invalid_reason",
-        ),
-        "",
-    )
-    values |= {"warmup": False, "checksum_ok": True, "valid": True}
-    values |= {"lat_p50_ns": None, "cold_verified": None, "nic_rx": None}
-    return Row(**{**values, **changes})
+    values: dict[str, Any] = {}
+    for field in fields(Row):
+        if field.default is MISSING:
+            values[field.name] = {"str": "", "int": 0, "bool": False}.get(str(field.type))
+    return Row(**{**values, "valid": True, "invalid_reason": "", **changes})
 
 
 @given(
@@ -53,12 +36,18 @@ def row(**changes: Any) -> Row:
         max_size=4,
     )
 )
-def test_what_is_appended_is_loaded(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
-    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    append(path, rows[:1])
-    append(path, rows[1:])
+def test_what_is_appended_is_loaded_before_and_after_it_was_sealed(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Row]
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    append(folder / JOURNAL, rows[:1])
+    append(folder / JOURNAL, rows[1:])
 
-    assert load([path]).equals(to_frame(rows))
+    assert load([folder / JOURNAL]).equals(to_frame(rows))
+    assert seal(folder) == folder / SEALED
+    assert [path.name for path in folder.iterdir()] == [SEALED]
+    assert load([folder]).equals(to_frame(rows))
+    assert list(load([folder]).columns) == list(COLUMNS)
 
 
 def test_directories_are_searched_for_rows(tmp_path: Path) -> None:
@@ -67,6 +56,48 @@ def test_directories_are_searched_for_rows(tmp_path: Path) -> None:
         append(tmp_path / run / "rows.jsonl", [row(run_id=run)])
 
     assert list(load([tmp_path])["run_id"]) == ["a", "b"]
+    seal(tmp_path / "b")
+    assert set(load([tmp_path])["run_id"]) == {"a", "b"}
+
+
+def test_a_journal_that_was_cut_off_loses_its_last_line_only(tmp_path: Path) -> None:
+    append(tmp_path / JOURNAL, [row(block=1), row(block=2)])
+    whole = (tmp_path / JOURNAL).read_text(encoding="utf-8")
+    (tmp_path / JOURNAL).write_text(whole[:-20], encoding="utf-8")
+
+    assert list(load([tmp_path])["block"]) == [1]
+    seal(tmp_path)
+    assert list(load([tmp_path])["block"]) == [1]
+
+
+def test_a_journal_that_cannot_be_read_is_not_sealed(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).write_text('{"schema_version": 1}\n', encoding="utf-8")
+
+    with pytest.raises(ResultsError, match="schema_version = 1"):
+        seal(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [JOURNAL]
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"run_id": ["a"], "schema_version": [3]}, "schema_version = 3: expected 2"),
+        ({"run_id": ["a"], "schema_version": [2]}, "other columns than those of schema version 2"),
+        ({"run_id": ["a"]}, "schema_version = none: expected 2"),
+    ],
+)
+def test_parquet_of_another_kind_is_refused(tmp_path: Path, columns: dict[str, list[object]], told: str) -> None:
+    parquet.write_table(pa.table(columns), tmp_path / SEALED)
+
+    with pytest.raises(ResultsError, match=told):
+        load([tmp_path])
+
+
+def test_parquet_that_is_damaged_is_named(tmp_path: Path) -> None:
+    (tmp_path / SEALED).write_bytes(b"PAR1 and no more")
+
+    with pytest.raises(ResultsError, match=r"rows\.parquet: "):
+        load([tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -75,8 +106,8 @@ def test_directories_are_searched_for_rows(tmp_path: Path) -> None:
         ({"bytes": "many"}, "bytes = 'many': expected int"),
         ({"warmup": 1}, "warmup = 1: expected bool"),
         ({"rank": True}, "rank = True: expected int"),
-        ({"nic_rx": 0.5}, "nic_rx = 0.5"),
-        ({"schema_version": 99}, "schema_version = 99: expected 1"),
+        ({"nic_rx": 0.5}, "nic_rx = 0.5: expected int or nothing"),
+        ({"schema_version": 99}, "schema_version = 99: expected 2"),
         ({"colour": "blue"}, "unknown column colour"),
     ],
 )
@@ -91,7 +122,7 @@ def test_a_wrong_row_is_named_by_file_and_line(tmp_path: Path, change: dict[str,
     assert f"{path}:2: {told}" in str(caught.value)
 
 
-@pytest.mark.parametrize("line", ['{"run_id": "a', "[]", '{"schema_version": 1}'])
+@pytest.mark.parametrize("line", ['{"run_id": "a', "[]", '{"schema_version": 2}'])
 def test_a_line_that_is_no_row_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(line + "\n", encoding="utf-8")
@@ -118,7 +149,7 @@ def test_rows_that_differ_in_a_condition_are_refused_unless_asked(column: str) -
 
 
 def test_a_rank_that_failed_is_no_other_workload() -> None:
-    comparable(to_frame([row(bytes=512), row(bytes=0, kernel="", valid=False)]))
+    comparable(to_frame([row(kernel="6.1"), row(kernel="", valid=False)]))
 
 
 def test_one_name_with_two_plans_is_refused() -> None:

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mounttool.quantities import format_rate
-from mounttool.report.compare import PHASES, Comparison, Figures, compare
+from mounttool.report.compare import BYTE_PHASES, PHASES, Comparison, Figures, compare
 
 # Two colours that keep apart in print and for the colour-blind; hatching and the marker's shape say the same.
 _MOUNT_COLOUR = "#0b5394"
@@ -27,7 +27,7 @@ _NAME_WIDTH = 26
 
 _LEGEND = (
     "dot: one repeat    long stroke: median    bar with caps: 95 % bootstrap interval of the median"
-    "    hatched, squares: baseline"
+    "    cross: what the clock of the last write() would say    hatched, squares: baseline"
 )
 
 
@@ -54,8 +54,9 @@ def _draw(comparison: Comparison) -> Figure:
     rows = {target: row for row, target in enumerate(labels)}
     figure = Figure(figsize=(_WIDTH_IN, _FRAME_IN + _ROW_IN * len(labels)), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(PHASES), sharey=True)
-    for axes, phase in zip(panels, PHASES, strict=True):
+    phases = [phase for phase in PHASES if any(figures.phase == phase for figures in comparison.figures)]
+    panels = figure.subplots(1, len(phases), sharey=True, squeeze=False)[0]
+    for axes, phase in zip(panels, phases, strict=True):
         of_phase = [figures for figures in comparison.figures if figures.phase == phase]
         _panel(axes, phase, of_phase, rows)
     panels[0].set_yticks(list(rows.values()), list(labels.values()))
@@ -66,10 +67,12 @@ def _draw(comparison: Comparison) -> Figure:
 
 
 def _panel(axes: Axes, phase: str, of_phase: Sequence[Figures], rows: Mapping[str, int]) -> None:
-    axes.set_title(phase, loc="left", fontsize=11, fontweight="bold")
-    axes.set_xlabel("throughput of all ranks, MB/s (more is better)")
-    fastest = max((figures.high for figures in of_phase if figures.high is not None), default=1e6)
-    axes.set_xlim(0, fastest / 1e6 * 1.08)
+    of_bytes = phase in BYTE_PHASES
+    axes.set_title("write until durable" if phase == "write" else phase, loc="left", fontsize=11, fontweight="bold")
+    axes.set_xlabel(f"all ranks, {'MB/s' if of_bytes else 'files/s'} (more is better)")
+    # What was only acknowledged may be many times faster: it must not press what is durable against the axis.
+    fastest = max((figures.high for figures in of_phase if figures.high is not None), default=_scale(phase))
+    axes.set_xlim(0, fastest / _scale(phase) * 1.08)
     axes.grid(axis="x", linewidth=0.5, alpha=0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)
@@ -86,15 +89,16 @@ def _target(axes: Axes, figures: Figures, row: int) -> None:
     if figures.median is None:
         axes.text(middle, row, f"not ranked: {note}", ha="center", va="center", fontsize=9, style="italic")
         return
-    rates = np.array(figures.rates) / 1e6
+    scale = _scale(figures.phase)
+    rates = np.array(figures.rates) / scale
     # Spread evenly in the order of time, so that equal repeats do not hide each other and a drift shows.
     heights = row + (np.linspace(-0.16, 0.16, len(rates)) if len(rates) > 1 else np.zeros(1))
     marker = "s" if figures.is_baseline else "o"
     axes.plot(rates, heights, marker, color=colour, markerfacecolor="white", markersize=5, zorder=5)
-    median = figures.median / 1e6
+    median = figures.median / scale
     axes.plot([median, median], [row - 0.28, row + 0.28], color=colour, linewidth=2.5, zorder=4)
     if figures.interval:
-        low, high = (bound / 1e6 for bound in figures.interval)
+        low, high = (bound / scale for bound in figures.interval)
         axes.errorbar(
             median,
             row + 0.28,
@@ -104,9 +108,17 @@ def _target(axes: Axes, figures: Figures, row: int) -> None:
             linewidth=1.5,
             zorder=4,
         )
+    if figures.acknowledged is not None and figures.phase == "write":
+        at = min(figures.acknowledged / scale, axes.get_xlim()[1])
+        axes.plot(at, row, "x", color=colour, markersize=7, clip_on=False, zorder=4)
     # On the side with more room, so that it never leaves the panel.
     side = "right" if median > middle else "left"
-    axes.text(median, row - 0.3, f"{format_rate(figures.median)}  ({note})", ha=side, va="bottom", fontsize=9)
+    rate = format_rate(figures.median) if scale > 1 else f"{figures.median:.0f} files/s"
+    axes.text(median, row - 0.3, f"{rate}  ({note})", ha=side, va="bottom", fontsize=9)
+
+
+def _scale(phase: str) -> float:
+    return 1e6 if phase in BYTE_PHASES else 1.0
 
 
 def _label(figures: Figures) -> str:

@@ -1,30 +1,59 @@
-"""The comparison as a table for people, and as plain data for JSON."""
+"""The comparison as tables for people, and as plain data for JSON."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from mounttool.quantities import format_rate
-from mounttool.report.compare import Comparison, Figures, compare
+from mounttool.quantities import format_rate, format_seconds
+from mounttool.report.compare import BYTE_PHASES, Comparison, Figures, compare
+
+_SPREAD = ("median", "95 % CI", "min to max", "n", "not\nvalid", "CV", "of\nbaseline")
+_STEPS = (
+    "durable\nMB/s", "acknowledged\nMB/s", "ratio", "t_ack", "t_flush", "t_close", "t_lag", "USD",
+)  # fmt: skip
 
 
-def table(frame: pd.DataFrame, *, allow: Sequence[str] = ()) -> Table:
-    """Return a table of ``frame``'s rows; what was left out and what to bear in mind stands below it.
+def tables(frame: pd.DataFrame, *, allow: Sequence[str] = ()) -> RenderableType:
+    """Return tables of ``frame``'s rows; what was left out and what to bear in mind stands below them.
 
     Raises:
         ResultsError: the rows must not be compared.
 
     """
     comparison = compare(frame, allow=allow)
-    shown = Table(title=escape(comparison.title), caption=escape(_caption(comparison)), caption_justify="left")
+    parts: list[RenderableType] = []
+    if comparison.figures:
+        parts.append(_figures(comparison))
+    if writes := [one for one in comparison.figures if one.phase == "write" and one.median is not None]:
+        parts.append(_steps(writes))
+    if comparison.survivals:
+        parts.append(_survivals(comparison))
+    parts += [Text(line) for line in _lines(comparison)]
+    return Group(*parts)
+
+
+def data(frame: pd.DataFrame, *, allow: Sequence[str] = ()) -> dict[str, object]:
+    """Return the same as plain data; rates in bytes or files per second.
+
+    Raises:
+        ResultsError: the rows must not be compared.
+
+    """
+    return dataclasses.asdict(compare(frame, allow=allow))
+
+
+def _figures(comparison: Comparison) -> Table:
+    shown = Table(title=escape(comparison.title))
     shown.add_column("phase")
     shown.add_column("target", overflow="fold")
-    for name in ("median\nMB/s", "95 % CI\nMB/s", "min to max\nMB/s", "n", "not\nvalid", "CV", "of\nbaseline"):
+    for name in _SPREAD:
         shown.add_column(name, justify="right")
     last_phase = ""
     for figures in comparison.figures:
@@ -35,41 +64,78 @@ def table(frame: pd.DataFrame, *, allow: Sequence[str] = ()) -> Table:
     return shown
 
 
-def data(frame: pd.DataFrame, *, allow: Sequence[str] = ()) -> dict[str, object]:
-    """Return the same as plain data; rates in bytes per second.
-
-    Raises:
-        ResultsError: the rows must not be compared.
-
-    """
-    return dataclasses.asdict(compare(frame, allow=allow))
-
-
 def _cells(figures: Figures) -> tuple[str, ...]:
-    name = f"{figures.target} (baseline)" if figures.is_baseline else figures.target
+    unit = "MB/s" if figures.phase in BYTE_PHASES else "files/s"
+    head = (f"{figures.phase}, {unit}", _name(figures))
     counts = (str(len(figures.rates)), str(figures.invalid))
     if figures.median is None or figures.low is None or figures.high is None:
-        return figures.phase, name, "not ranked", "", "", *counts, "", ""
+        return *head, "not ranked", "", "", *counts, "", ""
+    ratio = "" if figures.ratio is None else f"{figures.ratio:.2f}x"
+    if figures.ratio_interval and not figures.is_baseline:
+        ratio += " ({:.2f} to {:.2f})".format(*figures.ratio_interval)
     return (
-        figures.phase,
-        name,
-        _number(figures.median),
-        " to ".join(map(_number, figures.interval)) if figures.interval else "n=1",
-        f"{_number(figures.low)} to {_number(figures.high)}",
+        *head,
+        _number(figures.median, figures.phase),
+        " to ".join(_number(bound, figures.phase) for bound in figures.interval) if figures.interval else "n=1",
+        f"{_number(figures.low, figures.phase)} to {_number(figures.high, figures.phase)}",
         *counts,
         "" if figures.cv is None else f"{figures.cv:.1%}",
-        "" if figures.ratio is None else f"{figures.ratio:.2f}x",
+        ratio,
     )
 
 
-def _number(bytes_per_s: float) -> str:
-    """Return a rate without its unit, which stands in the column's head."""
-    return format_rate(bytes_per_s).removesuffix(" MB/s")
+def _steps(writes: Sequence[Figures]) -> Table:
+    shown = Table(title="where the time of a write goes (medians of the slowest rank)")
+    shown.add_column("target", overflow="fold")
+    for name in _STEPS:
+        shown.add_column(name, justify="right")
+    for figures in writes:
+        if figures.median is None:
+            continue
+        acknowledged, usd = figures.acknowledged, figures.usd
+        shown.add_row(
+            escape(_name(figures)),
+            _number(figures.median, "write"),
+            "" if acknowledged is None else _number(acknowledged, "write"),
+            "" if acknowledged is None else f"{acknowledged / figures.median:.2f}x",
+            *("" if step is None else format_seconds(step) for step in figures.steps_s),
+            "unknown" if usd is None else f"{usd:.4f}",
+        )
+    return shown
 
 
-def _caption(comparison: Comparison) -> str:
-    lines = [
-        f"not valid: {one.target}, {one.phase}, {one.repeats} of its repeats: {one.reason}"
-        for one in comparison.left_out
-    ]
-    return "\n".join([*lines, *(f"note: {note}" for note in comparison.notes)])
+def _survivals(comparison: Comparison) -> Table:
+    shown = Table(title="checkpoints that outlived their writer")
+    shown.add_column("target", overflow="fold")
+    for name in ("acknowledged", "restored by\nanother node", "share", "95 % CI"):
+        shown.add_column(name, justify="right")
+    for one in comparison.survivals:
+        low, high = one.interval
+        shown.add_row(
+            escape(one.target),
+            str(one.acknowledged),
+            str(one.survived),
+            f"{one.survived / one.acknowledged:.0%}",
+            f"{low:.1%} to {high:.1%}",
+        )
+    return shown
+
+
+def _lines(comparison: Comparison) -> Iterator[str]:
+    for pair in comparison.pairs:
+        interval = " ({:.2f} to {:.2f})".format(*pair.interval) if pair.interval else ""
+        chance = "" if pair.p is None else f", p = {pair.p:.2g}"
+        yield f"{pair.phase}: {pair.faster} is {pair.ratio:.2f} times as fast as {pair.slower}{interval}{chance}"
+    for one in comparison.left_out:
+        yield f"not valid: {one.target}, {one.phase}, {one.repeats} of its repeats: {one.reason}"
+    for note in comparison.notes:
+        yield f"note: {note}"
+
+
+def _name(figures: Figures) -> str:
+    return f"{figures.target} (baseline)" if figures.is_baseline else figures.target
+
+
+def _number(rate: float, phase: str) -> str:
+    """Return a rate without its unit, which stands beside the phase."""
+    return format_rate(rate).removesuffix(" MB/s") if phase in BYTE_PHASES else f"{rate:.0f}"

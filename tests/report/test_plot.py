@@ -43,8 +43,8 @@ def test_a_picture_names_every_target_and_median_in_both_panels(tmp_path: Path, 
 
     found = texts(svg)
     assert png.read_bytes().startswith(b"\x89PNG")
-    assert "checkpoint: 512 MiB per rank, ranks: 1, nodes: 2, 2026-03-01" in found
-    assert {"write", "restore", "disk", "(baseline)"} <= set(found)
+    assert "criu-full: 512 MiB per rank, ranks: 1, nodes: 2, 2026-03-01" in found
+    assert {"write until durable", "restore", "disk", "(baseline)"} <= set(found)
     assert sum(f"(n={repeats})" in text for text in found) == 2 * min(targets, 5)
     assert sum(text.startswith("not ranked") for text in found) == (2 if targets == 6 else 0)
 

@@ -8,13 +8,15 @@ import pytest
 from example_rows import row
 from rich.console import Console
 
-from mounttool.report.table import data, table
+from mounttool.report.table import data, tables
 from mounttool.results import BASELINE, to_frame
 
 
 @pytest.fixture
 def frame() -> pd.DataFrame:
-    rows = [row(target="disk", backend=BASELINE, wall_s=2.0 + block / 10, block=block) for block in (1, 2, 3)]
+    rows = [
+        row(target="disk", backend=BASELINE, wall_s=2.0 + block / 10, block=block, t_lag_s=0.0) for block in (1, 2, 3)
+    ]
     rows += [row(target="jfs [red]", block=1)]
     rows += [row(target="lying", valid=False, invalid_reason="not seen to come from the storage")]
     return to_frame(rows)
@@ -22,7 +24,7 @@ def frame() -> pd.DataFrame:
 
 def shown(frame: pd.DataFrame) -> str:
     console = Console(file=io.StringIO(), width=140)
-    console.print(table(frame))
+    console.print(tables(frame))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -33,7 +35,7 @@ def line(text: str, target: str) -> list[str]:
 
 def test_each_target_has_a_line_with_its_spread(frame: pd.DataFrame) -> None:
     assert line(shown(frame), "disk") == [
-        "write",
+        "write, MB/s",
         "disk (baseline)",
         "244",
         "233 to 256",
@@ -61,3 +63,17 @@ def test_data_is_the_same_for_programs(frame: pd.DataFrame) -> None:
 
     assert [one["target"] for one in found["figures"]] == ["disk", "jfs [red]", "lying"]
     assert found["figures"][0]["median"] == pytest.approx(512 * 2**20 / 2.2)
+
+
+def test_where_a_write_s_time_goes_stands_beside_what_was_acknowledged(frame: pd.DataFrame) -> None:
+    text = shown(frame).partition("where the time of a write goes")[2]
+
+    assert line(text, "jfs [red]") == [
+        "jfs [red]", "134", "537", "4.00x", "1 s", "2 s", "500 ms", "500 ms", "0.0006",
+    ]  # fmt: skip
+
+
+def test_survivors_have_a_table_of_their_own() -> None:
+    rows = [row(phase="kill", repeat=number, checksum_ok=number > 3, wall_s=0.0) for number in range(1, 11)]
+
+    assert line(shown(to_frame(rows)), "jfs") == ["jfs", "10", "7", "70%", "34.8% to 93.3%"]
