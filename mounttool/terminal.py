@@ -19,6 +19,7 @@ from mounttool.errors import MounttoolError
 if TYPE_CHECKING:
     import rich.console
     import rich.live
+    import rich.progress
     import rich.table
 
 #: How a status is shown; never by its colour alone.
@@ -139,3 +140,40 @@ class Board:
         if waiting:
             table.add_row("", f"[dim]{waiting} waiting[/]")
         return table
+
+
+class Progress:
+    """A bar with the time that is left below what is said, on a terminal; elsewhere only what is said, line by line."""
+
+    def __init__(self) -> None:
+        self._bar: rich.progress.Progress | None = None
+        self._task: rich.progress.TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if err.is_terminal:
+            from rich import progress  # noqa: PLC0415
+
+            columns = ("{task.description}", progress.BarColumn(), "{task.completed}/{task.total}")
+            self._bar = progress.Progress(
+                *columns, progress.TimeRemainingColumn(elapsed_when_finished=True), console=err.console, transient=True
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Show something that happened."""
+        err.print(text, markup=False)
+
+    def went(self, done: int, at_most: int, doing: str) -> None:
+        """Show how much of the work is done, and what comes now."""
+        if self._bar is None:
+            return
+        if self._task is None:
+            self._task = self._bar.add_task(doing, total=at_most)
+        self._bar.update(self._task, completed=done, total=at_most, description=escape(doing))

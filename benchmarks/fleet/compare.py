@@ -27,8 +27,6 @@ from mounttool.plan import Directory, Environment, Package, Plan, Program, Relea
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ARCHIVE = "/var/cache/juicefs-release.tar.gz"
-#: What is changed, as the configuration and as the client's command line spell it.
-OPTION = "attr-cache=2"
 #: What each run begins with, and what it is called in the table.
 PHASES = {
     "install": "first run, the client's release downloaded",
@@ -92,9 +90,9 @@ def _site(arguments: argparse.Namespace, folder: Path) -> Site:
     text = (folder / "mounttool.toml").read_text().replace(str(running.ssh_config), str(ssh_config))
     before, after = folder / "before.toml", folder / "after.toml"
     before.write_text(text)
-    after.write_text(text.replace('profile = "checkpoint"', f'profile = "checkpoint"\noptions = {{ {OPTION} }}'))
+    after.write_text(text.replace('profile = "checkpoint"', 'profile = "checkpoint"\noptions = { "attr-cache" = 2 }'))
     _call([_tool("mounttool"), "provision", "--config", str(before), "--hosts", nodes[0]])
-    plans = _plan(before, nodes[0]), _plan(after, nodes[0])
+    plans = _plans(before, nodes[0]), _plans(after, nodes[0])
     desired = folder / "before.json", folder / "after.json"
     for plan, path in zip(plans, desired, strict=True):
         path.touch(mode=0o600)
@@ -102,7 +100,7 @@ def _site(arguments: argparse.Namespace, folder: Path) -> Site:
     return Site(nodes, folder, ssh_config, plans, (before, after), desired)
 
 
-def _plan(config: Path, node: str) -> Plan:
+def _plans(config: Path, node: str) -> Plan:
     loaded = configs.load(config)
     session = SshSession(node, loaded.fleet)
     try:
@@ -241,9 +239,10 @@ def _reset(site: Site, *, client: bool) -> None:
 def _look(site: Site, changed: int) -> None:
     """A run that did not bring it about must not count."""
     link = json.loads(site.desired[changed].read_text())["link"]["path"]
+    option = next(word for word in ("attr-cache=2",))
     for node in site.nodes:
         seen = lab.run(node, f"cd {link}/ && stat -f -c %T . && tr '\\0' ' ' </proc/$(pgrep -o juicefs)/cmdline").stdout
-        if "fuse" not in seen or (OPTION in seen) != bool(changed):
+        if "fuse" not in seen or (option in seen) != bool(changed):
             sys.exit(f"{node}: not mounted as asked: {seen}")
 
 

@@ -1,4 +1,4 @@
-"""The workloads: fio job files, kept as data so that they also run by hand."""
+"""fio's job files, kept as data so that they also run by hand."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from mounttool.errors import ResultsError
 
 WRITE = "checkpoint_write"
 RESTORE = "checkpoint_restore"
-
-# As the job files have them; the rows repeat it.
-BLOCK_SIZE_BYTES = 2**20
 
 
 def job(name: str) -> str:
@@ -26,8 +23,3 @@ def job(name: str) -> str:
         if file.is_file():
             return file.read_text(encoding="utf-8")
     raise ResultsError(f"no workload {name!r} beside the package")
-
-
-def rank_file(rank: int) -> str:
-    """Return the name that both job files give to a rank's file."""
-    return f"rank.{rank}.bin"

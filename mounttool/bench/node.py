@@ -6,24 +6,14 @@ Nothing here decides whether a number counts; `mounttool.bench.rows` does.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mounttool.errors import ResultsError, StepError, UnsupportedError
+from mounttool.errors import StepError, UnsupportedError
 from mounttool.plan import Cache
 from mounttool.session import Session
 
-_MARK = "mounttool-measured"
 _CLEAN_UP_S = 60
-
-_FACTS = """
-command -v fio >/dev/null 2>&1 || { echo 'fio is not installed' >&2; exit 1; }
-echo "hostname $(uname -n)"
-echo "kernel $(uname -r)"
-echo "machine $(uname -m)"
-echo "cpus $(getconf _NPROCESSORS_ONLN)"
-while read -r name kib _; do [ "$name" = MemTotal: ] && echo "memory_bytes $((kib * 1024))"; done </proc/meminfo
-echo "fio $(fio --version)"
-"""
 
 # A symbolic link is followed, as the checkpointer that writes there does.
 _PLACE = """
@@ -34,37 +24,13 @@ stat -f -c '%a %S' . || exit 1
 [ -w . ] || {{ echo 'not writable' >&2; exit 1; }}
 """
 
-# fio runs in a child of this shell, so that what it fetched from disks is added to this shell's own count when it ends.
-# An interface above others (bond, bridge, VLAN) is left out: it counts the same bytes once more.
 _FIO = """
 cd /
-received() {{
-    total=0
-    # The process's own network namespace, which the interfaces in /sys need not be those of.
-    while read -r interface bytes _; do
-        case $interface in *:) ;; *) continue ;; esac
-        set -- "/sys/class/net/${{interface%:}}/"lower_*
-        [ "$interface" = lo: ] || [ -e "$1" ] || total=$((total + bytes))
-    done <<RECEIVED
-$(sed 's/:/: /' /proc/net/dev)
-RECEIVED
-    echo "$total"
-}}
-fetched() {{
-    total=0
-    [ ! -r /proc/$$/io ] || while read -r name bytes; do
-        [ "$name" != read_bytes: ] || total=$bytes
-    done </proc/$$/io
-    echo "$total"
-}}
-received_before=$(received) fetched_before=$(fetched) begin_ns=$(date +%s%N)
-export DIR={directory} SIZE={size_bytes} RANKS={ranks}
+export DIR={directory} SIZE={size_bytes} RANKS={ranks} SPLIT={split}
 timeout -k 10 {timeout_s:.0f} fio --output-format=json+ - <<'MOUNTTOOL_JOB'
 {job}
 MOUNTTOOL_JOB
 status=$?
-end_ns=$(date +%s%N)
-echo "{mark} $begin_ns $end_ns $(($(received) - received_before)) $(($(fetched) - fetched_before)) $(uname -r)"
 [ "$status" != 124 ] || echo 'fio did not end in {timeout_s:.0f} s' >&2
 exit "$status"
 """
@@ -72,7 +38,7 @@ exit "$status"
 _DROP_PAGES = """
 if ! (echo 1 >/proc/sys/vm/drop_caches) 2>/dev/null; then
     # a container may not: then only the pages of these files go
-    for file in {directory}/*; do dd if="$file" iflag=nocache count=0 status=none || exit 1; done
+    find {directory} -type f -exec dd if={{}} iflag=nocache count=0 status=none ';' || exit 1
 fi
 """
 
@@ -106,36 +72,6 @@ class Place:
 
     mount_point: str
     free_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One run of fio. ``output`` is all that it printed; times are Unix times of the node's clock, in nanoseconds.
-
-    ``received_bytes`` came in over the node's interfaces meanwhile, ``fetched_bytes`` from its disks into fio.
-    """
-
-    output: str
-    begin_ns: int
-    end_ns: int
-    received_bytes: int
-    fetched_bytes: int
-    kernel: str
-
-
-def facts(session: Session, *, timeout_s: float) -> dict[str, str | int]:
-    """Return what a reader of the results wants to know about the node: kernel, cpus, memory_bytes, fio ...
-
-    Raises:
-        UnsupportedError: fio is not installed.
-        HostError: the node does not answer.
-
-    """
-    done = session.run(_FACTS, timeout_s=timeout_s)
-    if done.returncode != 0:
-        raise UnsupportedError(f"{session.host}: {done.stderr.strip()}", hint="install the package fio on the node")
-    pairs = (line.split(" ", 1) for line in done.stdout.splitlines())
-    return {name: int(value) if value.isdecimal() else value for name, value in pairs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,32 +112,27 @@ class Workplace:
         """Make the directory, which must not exist yet."""
         self._run("make directory", f"mkdir -- {shlex.quote(self.directory)}")
 
-    def fio(self, job: str, *, size_bytes: int, ranks: int) -> Measured:
-        """Run a job file; nothing but the ranks' files of ``size_bytes`` each is written to the directory.
+    def fio(self, job: str, *, size_bytes: int, ranks: int, writes: Sequence[tuple[int, int]]) -> str:
+        """Run a job file, and return what it printed; the directory gets the ranks' files of ``size_bytes`` each.
 
-        Raises:
-            ResultsError: its output breaks off.
-
+        ``writes`` are the sizes of calls with their weights.
         """
+        weights = sum(weight for _, weight in writes)
         script = _FIO.format(
             directory=shlex.quote(self.directory),
             size_bytes=size_bytes,
             ranks=ranks,
+            split=":".join(f"{size}/{weight * 100 // weights}" for size, weight in writes),
             # fio's own limit ends first, so that the message says what was slow
             timeout_s=self.timeout_s * 0.9,
             job=job,
-            mark=_MARK,
         )
-        output, found, line = self._run("fio", script).rpartition(f"{_MARK} ")
-        if not found:
-            raise ResultsError(f"{self.host}: fio's output breaks off")
-        begin_ns, end_ns, received, fetched, kernel = line.split()
-        return Measured(output, int(begin_ns), int(end_ns), int(received), int(fetched), kernel)
+        return self._run("fio", script)
 
-    def checksums(self) -> dict[str, str]:
-        """Return the SHA-256 of each file, by name."""
-        lines = self._run("checksum", f"cd -- {shlex.quote(self.directory)} && sha256sum -- *").splitlines()
-        return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    def empty_all(self, caches: Sequence[Cache], *, keep: str, whole_mount: bool) -> None:
+        """Empty all of the node's caches; see `empty`."""
+        for cache in caches:
+            self.empty(cache, keep=keep, whole_mount=whole_mount)
 
     def empty(self, cache: Cache, *, keep: str, whole_mount: bool) -> None:
         """Empty one of the node's caches.

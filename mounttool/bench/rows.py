@@ -3,145 +3,232 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from mounttool.bench import jobs
-from mounttool.bench.fio import Direction, Output
-from mounttool.bench.node import Measured
+from mounttool.bench import prices
+from mounttool.bench.fio import percentile_of_bins
 from mounttool.bench.target import Target, Trial
-from mounttool.results import Row
+from mounttool.bench.workload import Work
+from mounttool.results import ENGINE, Row
 
 # Of the bytes read this much must have come from the storage: not all, for a client may fetch them compressed.
 COLD_SHARE = 0.9
 
-# fio's own clock and the node's are read at different moments; fio rounds to milliseconds.
-_CLOCK_SLACK_S = 0.01
-
-_DIRECTIONS: Mapping[str, Direction] = {"write": "write", "restore": "read"}
+#: What may lie in the page cache before a cold read: the kernel reads a little around what it is asked for.
+_RESIDENT_SHARE = 1 - COLD_SHARE
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
-    """One phase of one repeat, ``write`` or ``restore``, on one node: all ranks at once."""
+class Wrote:
+    """What one rank's write was seen to take, on one node; times as in `mounttool.results.Row`.
 
-    name: str
+    ``latencies_ns`` counts the calls of each latency. ``lag_s`` is None when no other node was there to look, and
+    infinite when none saw it in time. ``error`` is what broke it off.
+    """
+
+    rank: int
     host: str
-    measured: Measured
-    output: Output
-
-    @property
-    def wall_s(self) -> float:
-        """From the first rank's start to the end of the process; from the process's start where fio is too old to say.
-
-        The end comes up to 0.15 s after the last rank's (seen with fio 3.39), because fio polls for it.
-        """
-        starts_ns = [job.start_ms * 10**6 for job in self.output.jobs if job.start_ms is not None]
-        return (self.measured.end_ns - min(starts_ns, default=self.measured.begin_ns)) / 1e9
-
-
-def rows(target: Target, trial: Trial, write: Phase, restore: Phase, same: Mapping[int, bool]) -> tuple[Row, ...]:
-    """Return a row per phase and rank. ``same`` says of each rank whether the reader read what the writer wrote."""
-    on_one_node = target.shared and write.host == restore.host
-    found = []
-    for phase in (write, restore):
-        for rank in range(trial.ranks):
-            row = _measured(target, trial, phase, rank)
-            row = dataclasses.replace(row, checksum_ok=same[rank])
-            reason = "restored on the writing node" if on_one_node else _unproven(row, phase, trial)
-            found.append(dataclasses.replace(row, valid=not reason, invalid_reason=reason))
-    return tuple(found)
+    start_ns: int
+    bytes: int = 0
+    ack_s: float = 0.0
+    flush_s: float = 0.0
+    close_s: float = 0.0
+    lag_s: float | None = None
+    latencies_ns: Mapping[int, int] = field(default_factory=dict)
+    fsync_calls: int = 0
+    cpu_s: float | None = None
+    nic_tx: int | None = None
+    error: str = ""
 
 
-def failed(target: Target, trial: Trial, host: str, error: str) -> tuple[Row, ...]:
-    """Return the rows of a repeat that broke off: nothing of it counts, not even a write that went well."""
-    now = datetime.now(tz=UTC).timestamp()
-    return tuple(
-        dataclasses.replace(_blank(target, trial, phase, rank), node=host, t_start_utc=_utc(now), error=error)
-        for phase in _DIRECTIONS
-        for rank in range(trial.ranks)
-    )
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What one rank's restore was seen to take, on one node.
+
+    ``turn`` counts the restores of one checkpoint. ``resident`` is the share that lay in the page cache before.
+    ``received_bytes`` came in over the node's network while all its ranks read, ``fetched_bytes`` from its disks; they
+    were ``node_bytes`` to read. ``equal``: it was what had been written.
+    """
+
+    rank: int
+    host: str
+    start_ns: int
+    turn: int = 0
+    bytes: int = 0
+    wall_s: float = 0.0
+    first_byte_s: float | None = None
+    latencies_ns: Mapping[int, int] = field(default_factory=dict)
+    resident: float | None = None
+    received_bytes: int = 0
+    fetched_bytes: int = 0
+    node_bytes: int = 0
+    cpu_s: float | None = None
+    equal: bool = False
+    error: str = ""
 
 
-def _measured(target: Target, trial: Trial, phase: Phase, rank: int) -> Row:
-    done = phase.output.jobs[rank].transfer(_DIRECTIONS[phase.name])
-    row = dataclasses.replace(
-        _blank(target, trial, phase.name, rank),
-        engine_version=phase.output.version,
-        kernel=phase.measured.kernel,
-        node=phase.host,
-        bytes=done.io_bytes,
-        t_start_utc=_utc(phase.measured.begin_ns / 1e9),
-        wall_s=phase.wall_s,
-        bw_ack=done.io_bytes * 1000 / done.runtime_ms if done.runtime_ms else 0.0,
-        lat_p50_ns=done.latency.percentiles_ns.get(50.0),
-        lat_p95_ns=done.latency.percentiles_ns.get(95.0),
-        lat_p99_ns=done.latency.percentiles_ns.get(99.0),
-        lat_max_ns=done.latency.max_ns if done.latency.count else None,
-    )
-    if phase.name == "write":
-        return row
-    received = phase.measured.received_bytes if target.shared else None
-    # A mount's bytes come over the network; the baseline's come from the node's own disk, as the kernel counts them.
-    seen_bytes = phase.measured.fetched_bytes if received is None else received
+def written(target: Target, trial: Trial, work: Work, wrote: Wrote, *, equal: bool, on_one_node: bool) -> Row:
+    """Return the row of one rank's write. ``equal``: another node read what it wrote, as far as it was asked."""
+    acknowledged_s = wrote.ack_s + wrote.flush_s + wrote.close_s
+    lag_s = None if wrote.lag_s is None or math.isinf(wrote.lag_s) else wrote.lag_s
+    wall_s = acknowledged_s + (lag_s or 0.0)
+    reason = _unproven_write(work, wrote, equal=equal, on_one_node=on_one_node)
+    cost = prices.of_write(target.backend, target.tier, [file.size_bytes for file in work.files], kept_s=wall_s)
     return dataclasses.replace(
-        row, nic_rx=received, cold_verified=seen_bytes >= COLD_SHARE * trial.size_bytes * trial.ranks
+        _priced(_timed(blank(target, trial, "write", work), wrote.host, wrote.start_ns, wrote.latencies_ns), cost),
+        bytes=wrote.bytes,
+        t_ack_s=wrote.ack_s,
+        t_flush_s=wrote.flush_s,
+        t_close_s=wrote.close_s,
+        t_lag_s=lag_s,
+        wall_s=wall_s,
+        bw_ack=_rate(wrote.bytes, wrote.ack_s),
+        bw_durable=None if reason else _rate(wrote.bytes, wall_s),
+        fsync_calls=wrote.fsync_calls,
+        nic_tx=wrote.nic_tx,
+        cpu_s=wrote.cpu_s,
+        checksum_ok=equal,
+        error=wrote.error,
+        valid=not reason,
+        invalid_reason=reason,
     )
 
 
-def _unproven(row: Row, phase: Phase, trial: Trial) -> str:
-    """Return why the row must not be ranked, the weightiest reason first; empty when it may be."""
-    longest_ms = max(job.transfer(_DIRECTIONS[phase.name]).runtime_ms for job in phase.output.jobs)
-    if row.bytes != trial.size_bytes:
-        return f"moved {row.bytes} bytes of {trial.size_bytes}"
-    if not row.checksum_ok:
-        return "read back other bytes than were written"
-    if row.cold_verified is False:
-        return "not seen to come from the storage"
-    if row.wall_s <= 0 or row.wall_s < longest_ms / 1000 - _CLOCK_SLACK_S:
-        return "the node's clock was set meanwhile"
-    return ""
+def restored(target: Target, trial: Trial, work: Work, read: Restored, *, on_one_node: bool) -> Row:
+    """Return the row of one rank's restore."""
+    # A mount's bytes come over the network; the baseline's come from the node's own disk, as the kernel counts them.
+    seen_bytes = read.received_bytes if target.shared else read.fetched_bytes
+    fresh = read.resident is None or read.resident <= _RESIDENT_SHARE
+    cold = fresh and seen_bytes >= COLD_SHARE * read.node_bytes
+    reason = _unproven_restore(work, read, cold=cold, on_one_node=on_one_node)
+    cost = prices.of_read(target.backend, target.tier, [file.size_bytes for file in (*work.files, *work.before)])
+    return dataclasses.replace(
+        _priced(_timed(blank(target, trial, "restore", work), read.host, read.start_ns, read.latencies_ns), cost),
+        repeat=trial.block + read.turn,
+        bytes=read.bytes,
+        t_first_byte_s=read.first_byte_s,
+        wall_s=read.wall_s,
+        cold_verified=cold,
+        resident_frac=read.resident,
+        nic_rx=read.received_bytes,
+        cpu_s=read.cpu_s,
+        checksum_ok=read.equal,
+        error=read.error,
+        valid=not reason,
+        invalid_reason=reason,
+    )
 
 
-def _blank(target: Target, trial: Trial, phase: str, rank: int) -> Row:
+def failed(target: Target, trial: Trial, phase: str, host: str, error: str) -> tuple[Row, ...]:
+    """Return the rows of a phase that broke off, or never began."""
+    now = utc(datetime.now(tz=UTC).timestamp())
+    return tuple(
+        dataclasses.replace(blank(target, trial, phase, work), node=host, t_start_utc=now, error=error)
+        for work in trial.works
+    )
+
+
+def blank(target: Target, trial: Trial, phase: str, work: Work) -> Row:
     """Return the row of a rank that did nothing."""
+    where = trial.where
     return Row(
         run_id=trial.run_id,
         target=target.name,
         backend=target.backend,
+        backend_tier=target.tier,
         mount_opts_hash=target.plan_digest,
+        metadata_engine=target.metadata_engine,
         block=trial.block,
         repeat=trial.block,
         warmup=trial.block == 0,
-        workload="checkpoint",
-        engine="fio",
-        engine_version="",
-        kernel="",
+        workload=trial.workload.title,
+        workload_version=trial.workload.version,
+        size_bytes=trial.size_bytes,
+        engine=ENGINE,
+        engine_version=where.version,
+        kernel=where.kernel,
+        instance_type=where.instance_type,
+        vcpus=where.vcpus,
+        az=where.az,
+        nic_baseline_gbps=where.nic_gbps,
         node="",
         nodes=trial.nodes,
-        rank=rank,
-        ranks=trial.ranks,
+        rank=work.rank,
+        ranks=len(trial.works),
         phase=phase,
-        bytes=0,
-        files=1,
-        block_size=jobs.BLOCK_SIZE_BYTES,
-        seed=trial.seed,
+        files=len(work.files) + (len(work.before) if phase == "restore" else 0),
+        block_size=trial.workload.block_bytes,
+        compress_pct=work.compress_percent,
+        seed=work.seed,
         t_start_utc="",
-        wall_s=0.0,
-        bw_ack=0.0,
-        lat_p50_ns=None,
-        lat_p95_ns=None,
-        lat_p99_ns=None,
-        lat_max_ns=None,
-        cold_verified=None,
-        nic_rx=None,
-        checksum_ok=False,
-        error="",
-        valid=False,
-        invalid_reason="failed",
     )
 
 
-def _utc(unix_s: float) -> str:
+def utc(unix_s: float) -> str:
+    """Return a time as rows have it."""
     return datetime.fromtimestamp(unix_s, tz=UTC).isoformat(timespec="milliseconds")
+
+
+def _percentile(latencies_ns: Mapping[int, int], percent: float) -> int | None:
+    return percentile_of_bins(latencies_ns, percent) if latencies_ns else None
+
+
+def _timed(row: Row, host: str, start_ns: int, latencies_ns: Mapping[int, int]) -> Row:
+    return dataclasses.replace(
+        row,
+        node=host,
+        t_start_utc=utc(start_ns / 1e9),
+        lat_p50_ns=_percentile(latencies_ns, 50),
+        lat_p95_ns=_percentile(latencies_ns, 95),
+        lat_p99_ns=_percentile(latencies_ns, 99),
+        lat_max_ns=max(latencies_ns, default=None),
+        hist=" ".join(f"{latency}:{calls}" for latency, calls in sorted(latencies_ns.items())),
+    )
+
+
+def _unproven_write(work: Work, wrote: Wrote, *, equal: bool, on_one_node: bool) -> str:
+    """Return why the row must not be ranked, the weightiest reason first; empty when it may be."""
+    if wrote.error:
+        return "failed"
+    if wrote.bytes != work.written_bytes:
+        return f"wrote {wrote.bytes} bytes of {work.written_bytes}"
+    if on_one_node:
+        return "no other node to read it"
+    if wrote.lag_s is not None and math.isinf(wrote.lag_s):
+        return "not seen from another node in time"
+    if not equal:
+        return "read back other bytes than were written"
+    return ""
+
+
+def _unproven_restore(work: Work, read: Restored, *, cold: bool, on_one_node: bool) -> str:
+    if read.error:
+        return "failed"
+    if read.bytes != work.read_bytes:
+        return f"read {read.bytes} bytes of {work.read_bytes}"
+    if not read.equal:
+        return "read back other bytes than were written"
+    if on_one_node:
+        return "restored on the writing node"
+    if not cold:
+        return "not seen to come from the storage"
+    return ""
+
+
+def _rate(moved: int, seconds: float) -> float | None:
+    return moved / seconds if seconds > 0 else None
+
+
+def _priced(row: Row, cost: prices.Cost | None) -> Row:
+    if cost is None:
+        return row
+    return dataclasses.replace(
+        row,
+        usd_requests=cost.requests,
+        usd_throughput=cost.throughput,
+        usd_storage=cost.storage,
+        price_date=prices.load().date,
+    )

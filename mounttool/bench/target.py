@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from mounttool.bench.workload import Work, Workload
 from mounttool.errors import UnsupportedError
 from mounttool.plan import Cache
 from mounttool.results import BASELINE
+
+#: What is done to small files, in order.
+METADATA = ("create", "list", "rename", "delete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,8 @@ class Target:
 
     ``path`` is an absolute directory on every node; ``shared`` says that what one node writes there the others can
     read. ``plan_digest`` and ``settings`` identify how it is mounted; ``caches`` are what a cold read must empty.
+    ``tier`` is what it is priced as in ``prices.toml``; empty: nobody knows. ``counter`` is a file on the nodes that
+    counts what came from the storage, where the network's counters do not; empty on real nodes.
 
     Raises:
         UnsupportedError: a path cannot be used, or a cache is none that can be emptied safely.
@@ -31,6 +37,9 @@ class Target:
     plan_digest: str = ""
     caches: tuple[Cache, ...] = (Cache("page"),)
     settings: Mapping[str, str] = field(default_factory=dict)
+    tier: str = ""
+    metadata_engine: str = ""
+    counter: str = ""
 
     def __post_init__(self) -> None:
         # fio splits a directory's name at colons, and expands variables in it.
@@ -52,27 +61,46 @@ class Target:
 
 def baseline(path: str) -> Target:
     """Return the node's own disk at ``path``: what every mount is compared to."""
-    return Target(name="local disk", backend=BASELINE, path=path, shared=False)
+    return Target(name="local disk", backend=BASELINE, path=path, shared=False, tier="local")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The nodes of a run, as far as all of them are alike; what differs among them, or is not known, is ``unknown``."""
+
+    version: str
+    kernel: str
+    instance_type: str
+    vcpus: int
+    az: str
+    nic_gbps: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """The conditions of one repeat, the same for all targets of a block.
 
-    Each of ``ranks`` writes ``size_bytes``. ``nodes`` take part in the run. ``timeout_s`` bounds every single command
-    on a node. ``raw`` is the local folder for what fio printed.
+    ``works`` are the ranks', the largest of which has ``size_bytes``; ``phases`` are those that each of them goes
+    through. ``block`` is the round over all targets, 0 the warm-up. ``nodes`` take part in the run. ``timeout_s``
+    bounds every single order to a node. ``raw`` is the local folder for what engines printed.
     """
 
     run_id: str
     block: int
+    workload: Workload
+    works: tuple[Work, ...]
     size_bytes: int
-    ranks: int
     nodes: int
-    seed: int
     timeout_s: float
     raw: Path
+    where: Where
 
     @property
-    def total_bytes(self) -> int:
-        """What all ranks write together."""
-        return self.size_bytes * self.ranks
+    def phases(self) -> tuple[str, ...]:
+        """What each rank's rows are of."""
+        return METADATA if self.workload.metadata else ("write", "restore")
+
+    @property
+    def room_bytes(self) -> int:
+        """What all ranks keep on the storage at once."""
+        return sum(work.read_bytes for work in self.works)

@@ -28,11 +28,8 @@ def script(file: str, mounts: Sequence[Backend], node: Node, intent: Intent, cho
         UnsupportedError: such a node cannot have one of the mounts.
 
     """
-    plans = []
-    for mount in mounts:
-        if (plan := choose(mount, node)) is not None:
-            refuse_secrets_of_this_machine(file, mount, plan)
-            plans.append(plan)
+    refuse_secrets_of_this_machine(file, mounts)
+    plans = [plan for mount in mounts if (plan := choose(mount, node)) is not None]
     return preamble(plans, node) + render.script(plans, intent)
 
 
@@ -48,21 +45,22 @@ def preamble(plans: Sequence[Plan], node: Node) -> str:
     )
 
 
-def refuse_secrets_of_this_machine(file: str, mount: Backend, plan: Plan) -> None:
-    """Refuse what a document would have to carry; a key that this plan does not use may be what it is.
+def refuse_secrets_of_this_machine(file: str, mounts: Sequence[Backend]) -> None:
+    """Refuse what a document would have to carry.
 
     Raises:
         ConfigError: the first such key.
 
     """
-    keys = {getattr(mount, key): key for key in type(mount).model_fields if isinstance(getattr(mount, key), Secret)}
-    for secret in plan.secrets:
-        if not secret.is_on_node:
-            raise ConfigError(
-                file, f"mount.{mount.name}.{keys[secret]}", secret.reference,
-                "ssm:NAME or secretsmanager:NAME, which a node reads itself: a document carries no secret",
-                hint=_way_out(f"/mounttool/{mount.name}/{keys[secret]}", secret),
-            )  # fmt: skip
+    for mount in mounts:
+        for key in type(mount).model_fields:
+            secret = getattr(mount, key)
+            if isinstance(secret, Secret) and not secret.is_on_node:
+                raise ConfigError(
+                    file, f"mount.{mount.name}.{key}", secret.reference,
+                    "ssm:NAME or secretsmanager:NAME, which a node reads itself: a document carries no secret",
+                    hint=_way_out(f"/mounttool/{mount.name}/{key}", secret),
+                )  # fmt: skip
 
 
 def _way_out(name: str, secret: Secret) -> str:

@@ -9,6 +9,7 @@ from invoke.collection import Collection
 
 from mounttool.tasks import (
     benchmark,
+    comparison,
     compatibility,
     configuration,
     documents,
@@ -38,7 +39,7 @@ for task in (
     verification.verify,
     compatibility.compat,
     benchmark.bench,
-    benchmark.compare,
+    comparison.compare,
     live.live,
     recipe.mountpoint_s3,
     inventory.inventory,

@@ -1,8 +1,9 @@
-"""bench and compare: measure mounts, and set the results side by side."""
+"""bench: measure how fast a checkpoint becomes durable on the mounts, and how fast it comes back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,29 +11,41 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from mounttool import config as configs
+from mounttool import semantics
 from mounttool.backends.base import Backend
-from mounttool.deliver import fleet
-from mounttool.deliver.apply import facts
-from mounttool.errors import InputError
-from mounttool.quantities import parse_bytes
+from mounttool.errors import InputError, UnsupportedError
+from mounttool.quantities import format_bytes, format_seconds
 from mounttool.session import Session
 from mounttool.tasks._command import ALL, Choice, command, hosts_of
-from mounttool.terminal import err, out, print_json
+from mounttool.terminal import Progress, err, out, print_json
 
 if TYPE_CHECKING:
+    from mounttool.bench.estimate import Estimate
+    from mounttool.bench.protocol import Conditions, Prepared
     from mounttool.bench.target import Target
+    from mounttool.bench.workload import Workload
+    from mounttool.compat.probe import Found
+    from mounttool.semantics import Feature
 
 _RESULTS = Path("results")
-#: A benchmark takes as long as its data; what bounds it is the limit on each command, not on the whole session.
+#: A benchmark takes as long as its data; what bounds it is the limit on each order, not on the whole session.
 _DEADLINE_S = 86400
+_ENGINES = ("mounttool", "both")
 
 
 @command(
-    size="how much each rank writes, such as 512MiB",
-    ranks="how many processes write at once, a file each",
-    repeats="how often each target is measured, beside one warm-up",
+    workload="what is written and read, such as criu-full, criu-incr:20, ml-shard:8b, gang, meta",
+    size="how much the largest rank writes, such as 4GiB; full: a model's own bytes; default: the workload's",
+    ranks="how many processes write at once on each writing node",
+    repeats="how often each target is measured, MIN or MIN:MAX: until the medians are known within 5 %",
+    compress="how much of the data can be compressed away, in percent; default: the workload's",
+    budget="refuse a run that may cost more than so many USD",
+    engine="mounttool, or both: let fio do the same, to be checked against",
+    kill_writer="cut the writer's power after each checkpoint, and see what another node restores",
+    kill_command="what cuts it, run here, with {host} in it; default: the lab's own way",
     results="the folder that keeps what was measured",
     baseline="a directory on the nodes' own disk to compare with; empty: none",
+    timeout="how many seconds a node may take for a single order",
 )
 def bench(
     c: Context,
@@ -40,123 +53,174 @@ def bench(
     backend: str | None = None,
     name: str | None = None,
     hosts: Choice = ALL,
-    size: str = "512MiB",
+    workload: str = "criu-full",
+    size: str = "",
     ranks: int = 1,
-    repeats: int = 5,
+    repeats: str = "10:30",
+    compress: str = "",
+    budget: str = "",
+    engine: str = "mounttool",
+    kill_writer: bool = False,
+    kill_command: str = "",
     results: str = str(_RESULTS),
     baseline: str = "/var/tmp",  # noqa: S108 - a directory of its own is made there, on the disk and not in memory
+    timeout: int = 900,
     json_: bool = False,
 ) -> None:
-    """Write a checkpoint on one node, restore it cold on the next, compare checksums; beside the nodes' own disk.
+    """Time how long a checkpoint takes to be durable, and to come back cold on another node; compare every byte.
 
-    Raw fio output and tidy rows are kept below results/raw/; `fab compare` shows them.
+    Targets are measured in turns, in random order, beside the nodes' own disk. Rows and raw outputs are kept below
+    results/raw/; `fab compare` shows them. Needs python3 on the nodes.
 
-    Example: fab bench --size 512MiB --repeats 5
+    Examples: fab bench --size 64MiB --repeats 3
+              fab bench --workload criu-incr:20 --size 16GiB --budget 5
+              fab bench --kill-writer --repeats 20
     """
-    from mounttool.bench import protocol, target  # noqa: PLC0415 - see `compare`
+    from mounttool.bench import kill, protocol  # noqa: PLC0415 - only who measures waits for them
+    from mounttool.bench import workload as workloads  # noqa: PLC0415
+    from mounttool.bench.target import baseline as own_disk  # noqa: PLC0415
+    from mounttool.deliver import fleet  # noqa: PLC0415
+    from mounttool.tasks import _killer  # noqa: PLC0415
 
+    chosen = workloads.load(workload)
+    conditions = _conditions(chosen, size, ranks, repeats, compress, engine, timeout)
+    budget_usd = _number("--budget", budget, "USD, such as 2.50") if budget else None
     loaded = configs.load(config)
     mounts = loaded.select(backend=backend, name=name)
-    size_bytes = parse_bytes(size)
-    chosen = hosts_of(loaded, hosts)
-    if not chosen:
+    addresses = hosts_of(loaded, hosts)
+    if not addresses:
         raise InputError("no hosts: give fleet.hosts in the configuration, or --hosts")
+    killer = _killer.choose(kill_command, addresses) if kill_writer or kill_command else None
     patient = loaded.fleet.model_copy(update={"deadline_s": _DEADLINE_S})
     with ExitStack() as stack:
-        sessions = [fleet.session(host, patient) for host in chosen]
+        sessions = [fleet.session(host, patient) for host in addresses]
         for session in sessions:
             stack.callback(session.close)
-        summary = protocol.run(
-            [*_targets(mounts, sessions[0], size_bytes), *([target.baseline(baseline)] if baseline else [])],
-            sessions,
-            size_bytes=size_bytes,
-            ranks=ranks,
-            repeats=repeats,
-            results=Path(results),
-            progress=lambda text: err.print(text, markup=False),
-        )
+        targets = _targets(mounts, sessions[0], conditions)
+        if baseline and not killer:
+            targets.append(own_disk(baseline))
+        prepared = protocol.prepare(targets, sessions, conditions, Path(results))
+        _say_what_comes(prepared, budget_usd)
+        with Progress() as progress:
+            summary = kill.run(prepared, killer, progress) if killer else protocol.run(prepared, progress)
     if json_:
-        print_json({"run": summary.run_id, "folder": str(summary.folder), "rows": len(summary.rows)})
+        valid = sum(row.valid for row in summary.rows)
+        print_json({"run": summary.run_id, "folder": str(summary.folder), "rows": len(summary.rows), "valid": valid})
     else:
         out.print(f"kept in {summary.folder}; `fab compare` shows it", markup=False)
 
 
-def _targets(mounts: Sequence[Backend], session: Session, size_bytes: int) -> list[Target]:
-    from mounttool.bench.target import Target  # noqa: PLC0415 - see `compare`
+def _conditions(
+    workload: Workload, size: str, ranks: int, repeats: str, compress: str, engine: str, timeout: int
+) -> Conditions:
+    from mounttool.bench.protocol import Conditions  # noqa: PLC0415 - as in `bench`
+
+    if engine not in _ENGINES:
+        raise InputError(f"--engine {engine}: expected one of {', '.join(_ENGINES)}")
+    percent = int(_number("--compress", compress, "a percentage such as 30")) if compress else None
+    if percent is not None and percent > 99:
+        raise InputError(f"--compress {compress}: expected a percentage below 100")
+    return Conditions(
+        workload=workload,
+        size_bytes=workload.rank_bytes(size),
+        ranks=ranks,
+        repeats=_repeats(repeats),
+        seed=secrets.randbits(32),
+        compress_percent=percent,
+        with_fio=engine == "both",
+        timeout_s=timeout,
+    )
+
+
+def _repeats(text: str) -> tuple[int, int]:
+    fewest, _, most = text.partition(":")
+    if not fewest.isdecimal() or not (most or fewest).isdecimal():
+        raise InputError(f"--repeats {text}: expected how many, such as 10, or 10:30")
+    return int(fewest), int(most or fewest)
+
+
+def _number(flag: str, text: str, expected: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise InputError(f"{flag} {text}: expected {expected}")
+    return found
+
+
+def _targets(mounts: Sequence[Backend], session: Session, conditions: Conditions) -> list[Target]:
+    from mounttool.bench.target import Target  # noqa: PLC0415 - as in `bench`
+    from mounttool.compat import probe  # noqa: PLC0415
+    from mounttool.deliver.apply import facts  # noqa: PLC0415
 
     node = facts(session)
-    targets = []
-    for mount in mounts:
+    plans = [mount.plan(node) for mount in mounts]
+    for mount, plan in zip(mounts, plans, strict=True):
         if mount.read_only:
             raise InputError(f"{mount.name} is mounted read-only: expected mounts to write to (--name picks one)")
-        plan = mount.plan(node)
-        if 0 < plan.largest_file_bytes < size_bytes:
+        if 0 < plan.largest_file_bytes < conditions.size_bytes:
             raise InputError(
-                f"--size {size_bytes}: a file on {mount.name} has at most {plan.largest_file_bytes} bytes",
+                f"--size {format_bytes(conditions.size_bytes)}: a file on {mount.name} has at most "
+                f"{format_bytes(plan.largest_file_bytes)}",
                 hint="a larger write_part_size, or more --ranks of a smaller --size",
             )
-        targets.append(
-            Target(
-                name=plan.name,
-                backend=plan.backend,
-                path=plan.data_path,
-                shared=mount.shared,
-                plan_digest=plan.digest,
-                caches=plan.caches,
-                settings=plan.settings,
-            )
+    for mount, (look, _) in zip(mounts, probe.look(session, mounts, plans), strict=True):
+        if look.failed:
+            raise UnsupportedError(f"{look.host}: {mount.name}: {look.failed}", hint="mount it first: `fab mount`")
+        _refuse_what_lacks(mount, look.found, conditions.workload)
+    return [
+        Target(
+            name=plan.name,
+            backend=plan.backend,
+            path=plan.data_path,
+            shared=mount.shared,
+            plan_digest=plan.digest,
+            caches=plan.caches,
+            settings=plan.settings,
+            tier=mount.price_tier,
+            metadata_engine=mount.metadata_engine,
         )
-    return targets
+        for mount, plan in zip(mounts, plans, strict=True)
+    ]
 
 
-@command(
-    runs="run ids, or folders with rows.jsonl, comma-separated; default: the newest run",
-    results="the folder that keeps what was measured",
-    plot="where the picture goes; .png and .svg are written",
-    allow="columns in which the rows may differ, comma-separated, such as kernel",
-)
-def compare(
-    c: Context,
-    runs: str = "",
-    results: str = str(_RESULTS),
-    plot: str = "",
-    allow: str = "",
-    json_: bool = False,
-) -> None:
-    """Compare what was measured: a table with intervals, and a plot in which every repeat is a dot.
-
-    Rows measured under different conditions are refused, unless --allow names the column.
-
-    Example: fab compare
-    """
-    # pandas and matplotlib take most of a second to import: only those who look at results wait for them.
-    from mounttool import results as rows  # noqa: PLC0415
-    from mounttool.report import plot as plots  # noqa: PLC0415
-    from mounttool.report import table  # noqa: PLC0415
-
-    folders = _folders(runs, Path(results))
-    frame = rows.load(folders)
-    may_differ = [column for column in allow.split(",") if column]
-    path = Path(plot) if plot else Path(results) / f"compare-{folders[-1].name}"
-    png, svg = plots.plot(frame, path, allow=may_differ)
-    if json_:
-        print_json({**table.data(frame, allow=may_differ), "plots": [str(png), str(svg)]})
-        return
-    out.print(table.table(frame, allow=may_differ))
-    out.print(f"plots: {png} {svg}", markup=False)
+def _refuse_what_lacks(mount: Backend, found: Mapping[Feature, Found], workload: Workload) -> None:
+    lacks = {feature for feature, one in found.items() if one.lacks}
+    missing = semantics.missing(workload.needs, lacks)
+    if "delete" in lacks:
+        raise UnsupportedError(
+            f"{mount.name}: what was written there cannot be deleted again", hint="for Mountpoint: allow_delete = true"
+        )
+    if missing:
+        raise UnsupportedError(
+            f"{mount.name}: {workload.title} needs what it lacks: {', '.join(missing)}",
+            hint="`fab compat` says more; --name picks other mounts",
+        )
 
 
-def _folders(runs: str, results: Path) -> list[Path]:
-    if not runs:
-        # A run's name begins with its time.
-        found = sorted(path.parent for path in (results / "raw").glob("*/rows.jsonl"))
-        if not found:
-            raise InputError(f"{results / 'raw'}: no results yet", hint="`fab bench` measures")
-        return found[-1:]
-    folders = []
-    for run in runs.split(","):
-        folder = Path(run) if Path(run).exists() else results / "raw" / run
-        if not folder.exists():
-            raise InputError(f"--runs {run}: expected a run below {results / 'raw'} or a folder with rows.jsonl")
-        folders.append(folder)
-    return folders
+def _say_what_comes(prepared: Prepared, budget_usd: float | None) -> None:
+    from mounttool.bench.estimate import estimate, hold_to  # noqa: PLC0415 - as in `bench`
+
+    conditions = prepared.conditions
+    readers = len(prepared.nodes) - 1 if conditions.workload.readers == "each" else 1
+    gbps = prepared.first.where.nic_gbps
+    found = estimate(prepared.targets, prepared.first.works, conditions.repeats, gbps=gbps, readers=max(1, readers))
+    if budget_usd is not None:
+        hold_to(budget_usd, found)
+    network = f"{gbps:.3g} Gbit/s between nodes" if gbps else "the network between nodes is not known"
+    workload, repeats = conditions.workload, " to ".join(dict.fromkeys(map(str, conditions.repeats)))
+    ranks = f"ranks: {len(prepared.first.works)}, {_each(conditions.size_bytes)}{network}"
+    err.print(f"{workload.title} (version {workload.version}): {workload.description}; {ranks}", markup=False)
+    lasts = f"{format_seconds(found.at_least_s)} to {format_seconds(found.at_most_s)}"
+    err.print(f"{len(prepared.targets)} targets, {repeats} repeats each: {lasts}, {_usd(found)}", markup=False)
+
+
+def _each(size_bytes: int) -> str:
+    return f"{format_bytes(size_bytes)} each, " if size_bytes else ""
+
+
+def _usd(found: Estimate) -> str:
+    if found.usd is None:
+        return f"for a sum that nobody knows: {', '.join(found.unpriced)} has no price"
+    return f"at most {found.usd:.2f} USD for requests and bytes (prices of {found.price_date}), beside what nodes cost"

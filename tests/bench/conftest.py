@@ -31,3 +31,8 @@ def stubs(tmp_path: Path) -> Callable[[str, str], Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def _a_short_look_at_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mounttool.bench.provenance._SEND_S", 0.05)

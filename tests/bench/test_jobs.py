@@ -32,15 +32,9 @@ def test_write_commits_and_makes_its_file_inside_the_timed_part() -> None:
 def test_restore_reads_what_write_wrote() -> None:
     write, restore = options(jobs.WRITE), options(jobs.RESTORE)
 
-    for option in ("filename_format", "directory", "size", "numjobs", "bs", "ioengine", "direct", "nrfiles"):
+    for option in ("filename_format", "directory", "size", "numjobs", "ioengine", "direct", "nrfiles"):
         assert write[option] == restore[option]
-    assert jobs.rank_file(3) == write["filename_format"].replace("$jobnum", "3")
     assert (restore["allow_file_create"], restore["invalidate"]) == ("0", "1")
-
-
-@pytest.mark.parametrize("name", [jobs.WRITE, jobs.RESTORE])
-def test_rows_carry_the_block_size_of_the_job(name: str) -> None:
-    assert options(name)["bs"] == f"{jobs.BLOCK_SIZE_BYTES // 2**20}M"
 
 
 @pytest.mark.parametrize("name", [jobs.WRITE, jobs.RESTORE])
@@ -71,7 +65,13 @@ def test_both_jobs_run_by_hand(tmp_path: Path) -> None:
     for name in (jobs.WRITE, jobs.RESTORE):
         subprocess.run(
             ["fio", str(folder / f"{name}.fio")],
-            env={"PATH": "/usr/bin:/bin:/usr/local/bin", "DIR": str(tmp_path), "SIZE": "1M", "RANKS": "2"},
+            env={
+                "PATH": "/usr/bin:/bin:/usr/local/bin",
+                "DIR": str(tmp_path),
+                "SIZE": "1M",
+                "RANKS": "2",
+                "SPLIT": "64k/40:1m/60",
+            },
             check=True,
             capture_output=True,
             cwd=tmp_path,

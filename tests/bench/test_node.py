@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from local_session import LocalSession
 
-from mounttool.bench.node import Workplace, facts
+from mounttool.bench.node import Workplace
 from mounttool.errors import StepError, UnsupportedError
 from mounttool.plan import Cache
 
@@ -24,23 +24,6 @@ def cache(tmp_path: Path) -> Path:
 def workplace(session: LocalSession, tmp_path: Path) -> Workplace:
     (tmp_path / "mount").mkdir()
     return Workplace(session, str(tmp_path / "mount"), 30)
-
-
-@pytest.mark.usefixtures("needs_fio")
-def test_facts_say_what_a_reader_of_results_wants_to_know(session: LocalSession) -> None:
-    found = facts(session, timeout_s=30)
-
-    assert {"hostname", "kernel", "machine", "cpus", "memory_bytes", "fio"} == set(found)
-    assert str(found["fio"]).startswith("fio-")
-    assert isinstance(found["memory_bytes"], int)
-
-
-def test_a_node_without_fio_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "sh").symlink_to("/bin/sh")
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    with pytest.raises(UnsupportedError, match="node1: fio is not installed"):
-        facts(LocalSession("node1"), timeout_s=30)
 
 
 def test_a_place_is_on_its_mount_with_its_space(session: LocalSession, tmp_path: Path) -> None:

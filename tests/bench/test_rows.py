@@ -1,110 +1,100 @@
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
+import math
+from typing import Any
 
 import pytest
+from conditions import JFS, SIZE, trial
 
-from mounttool.bench.fio import parse
-from mounttool.bench.node import Measured
-from mounttool.bench.rows import Phase, failed, rows
-from mounttool.bench.target import Target, Trial, baseline
+from mounttool.bench.rows import Restored, Wrote, failed, restored, written
+from mounttool.bench.target import baseline
 from mounttool.results import Row
 
-DATA = Path(__file__).parent / "data"
-SIZE = 8 * 2**20
-JFS = Target("jfs", "juicefs", "/mnt/jfs", shared=True, plan_digest="0123456789ab")
-TRIAL = Trial("r1", 1, SIZE, 2, nodes=2, seed=7, timeout_s=60, raw=Path("raw"))
+TRIAL = trial()
+WORK = TRIAL.works[0]
 
 
-def phase(name: str, host: str, *, received: int = 0, fetched: int = 0, wall_s: float = 2.0) -> Phase:
-    output = parse((DATA / f"{name}_fio339_jsonplus.json").read_text(encoding="utf-8"))
-    begin_ns = min(job.start_ms or 0 for job in output.jobs) * 10**6
-    measured = Measured("", begin_ns - 3 * 10**8, begin_ns + int(wall_s * 1e9), received, fetched, "6.12.0")
-    return Phase(name, host, measured, output)
+def write(*, equal: bool = True, on_one_node: bool = False, **changes: Any) -> Row:
+    values = {"bytes": SIZE, "ack_s": 1.0, "flush_s": 2.0, "close_s": 0.5, "lag_s": 0.5, "fsync_calls": 22}
+    wrote = Wrote(0, "node1", 10**18, **{**values, **changes})
+    return written(JFS, TRIAL, WORK, wrote, equal=equal, on_one_node=on_one_node)
 
 
-def measured(
-    target: Target = JFS,
-    reader: str = "node2",
-    restore: Phase | None = None,
-    write: Phase | None = None,
-    same: tuple[int, ...] = (0, 1),
-) -> tuple[Row, ...]:
-    restore = restore or phase("restore", reader, received=2 * SIZE)
-    return rows(target, TRIAL, write or phase("write", "node1"), restore, {rank: rank in same for rank in (0, 1)})
+def restore(*, shared: bool = True, on_one_node: bool = False, **changes: Any) -> Row:
+    values = {"bytes": SIZE, "wall_s": 2.0, "resident": 0.0, "received_bytes": SIZE, "node_bytes": SIZE, "equal": True}
+    read = Restored(0, "node2", 10**18, **{**values, **changes})
+    target = JFS if shared else baseline("/scratch")
+    return restored(target, TRIAL, WORK, read, on_one_node=on_one_node)
 
 
-def reasons(found: tuple[Row, ...]) -> dict[str, set[str]]:
-    return {name: {row.invalid_reason for row in found if row.phase == name} for name in ("write", "restore")}
+def test_a_write_is_durable_when_another_node_has_it() -> None:
+    row = write(latencies_ns={1000: 98, 5000: 1, 9000: 1})
+
+    assert (row.valid, row.invalid_reason, row.wall_s, row.t_lag_s) == (True, "", 4.0, 0.5)
+    assert (row.bw_ack, row.bw_durable) == (SIZE, SIZE / 4)
+    assert (row.lat_p50_ns, row.lat_p99_ns, row.lat_max_ns, row.hist) == (1000, 5000, 9000, "1000:98 5000:1 9000:1")
+    assert row.t_start_utc == "2001-09-09T01:46:40.000+00:00"
 
 
-def test_a_restore_on_another_node_that_came_over_the_network_is_valid() -> None:
-    found = measured()
+def test_rows_carry_their_conditions_and_their_price() -> None:
+    row = write()
 
-    assert all(row.valid and not row.invalid_reason for row in found)
-    assert [(row.phase, row.rank, row.node, row.cold_verified, row.nic_rx) for row in found] == [
-        ("write", 0, "node1", None, None),
-        ("write", 1, "node1", None, None),
-        ("restore", 0, "node2", True, 2 * SIZE),
-        ("restore", 1, "node2", True, 2 * SIZE),
+    assert (row.workload, row.workload_version, row.size_bytes, row.ranks, row.files) == ("criu-full", 1, SIZE, 2, 21)
+    assert (row.instance_type, row.kernel, row.az, row.nic_baseline_gbps) == ("m6i.large", "6.12.0", "us-east-1a", 0.78)
+    assert row.usd_requests == pytest.approx(21 * 5e-6)
+    assert (row.backend_tier, row.price_date) == ("s3-standard", "2026-06")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"error": "No space left on device"}, "failed"),
+        ({"bytes": SIZE - 1}, f"wrote {SIZE - 1} bytes of {SIZE}"),
+        ({"on_one_node": True}, "no other node to read it"),
+        ({"lag_s": math.inf}, "not seen from another node in time"),
+        ({"equal": False}, "read back other bytes than were written"),
+    ],
+)
+def test_a_write_that_is_not_proven_durable_is_kept_with_its_reason(changes: dict[str, Any], reason: str) -> None:
+    row = write(**changes)
+
+    assert (row.valid, row.invalid_reason, row.bw_durable) == (False, reason, None)
+
+
+def test_a_restore_that_came_over_the_network_is_cold() -> None:
+    row = restore(received_bytes=int(0.95 * SIZE))
+
+    assert (row.valid, row.cold_verified, row.nic_rx) == (True, True, int(0.95 * SIZE))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"received_bytes": int(0.85 * SIZE)}, "not seen to come from the storage"),
+        ({"resident": 0.2}, "not seen to come from the storage"),
+        ({"equal": False}, "read back other bytes than were written"),
+        ({"bytes": 7}, f"read 7 bytes of {SIZE}"),
+        ({"on_one_node": True}, "restored on the writing node"),
+        ({"error": "Input/output error"}, "failed"),
+    ],
+)
+def test_a_restore_that_is_not_proven_cold_and_remote_is_kept_with_its_reason(
+    changes: dict[str, Any], reason: str
+) -> None:
+    row = restore(**changes)
+
+    assert (row.valid, row.invalid_reason) == (False, reason)
+
+
+@pytest.mark.parametrize(("fetched", "cold"), [(SIZE, True), (SIZE // 2, False)])
+def test_the_baseline_is_cold_when_its_own_disk_was_read(fetched: int, cold: bool) -> None:  # noqa: FBT001 - a parameter
+    assert restore(shared=False, received_bytes=0, fetched_bytes=fetched).cold_verified is cold
+
+
+def test_a_phase_that_broke_off_has_a_row_for_each_rank() -> None:
+    found = failed(JFS, TRIAL, "restore", "node1", "node1: No space left")
+
+    assert [(row.phase, row.rank, row.valid, row.error) for row in found] == [
+        ("restore", 0, False, "node1: No space left"),
+        ("restore", 1, False, "node1: No space left"),
     ]
-
-
-def test_time_runs_from_the_first_rank_to_the_end_of_the_process() -> None:
-    assert {row.wall_s for row in measured()} == {2.0}
-
-
-def test_time_runs_from_the_start_of_the_process_where_fio_does_not_say_more() -> None:
-    whole = phase("write", "node1")
-    old = tuple(dataclasses.replace(job, start_ms=None) for job in whole.output.jobs)
-    whole = dataclasses.replace(whole, output=dataclasses.replace(whole.output, jobs=old))
-
-    assert measured(write=whole)[0].wall_s == pytest.approx(2.3)
-
-
-def test_a_restore_that_the_network_did_not_carry_is_not_valid_but_its_write_is() -> None:
-    found = measured(restore=phase("restore", "node2", received=int(1.7 * SIZE)))
-
-    assert reasons(found) == {"write": {""}, "restore": {"not seen to come from the storage"}}
-
-
-def test_nothing_about_a_shared_mount_is_proven_on_the_writing_node() -> None:
-    found = measured(reader="node1")
-
-    assert {row.invalid_reason for row in found} == {"restored on the writing node"}
-
-
-@pytest.mark.parametrize(("fetched", "proven"), [(2 * SIZE, {(True, True, None)}), (SIZE, {(False, False, None)})])
-def test_the_baseline_is_cold_when_its_own_disk_was_read(fetched: int, proven: set[object]) -> None:
-    found = measured(baseline("/scratch"), restore=phase("restore", "node1", fetched=fetched))
-
-    assert {(row.cold_verified, row.valid, row.nic_rx) for row in found if row.phase == "restore"} == proven
-
-
-def test_other_bytes_spoil_the_rank_that_read_them() -> None:
-    found = measured(same=(0,))
-
-    assert [row.invalid_reason for row in found] == ["", "read back other bytes than were written"] * 2
-
-
-def test_a_short_write_is_told() -> None:
-    short = dataclasses.replace(TRIAL, size_bytes=SIZE + 1)
-    found = rows(JFS, short, phase("write", "node1"), phase("restore", "node2", received=2 * SIZE), {0: True, 1: True})
-
-    assert reasons(found)["write"] == {f"moved {SIZE} bytes of {SIZE + 1}"}
-
-
-def test_a_clock_that_was_set_back_is_told() -> None:
-    found = measured(write=phase("write", "node1", wall_s=-5))
-
-    assert reasons(found)["write"] == {"the node's clock was set meanwhile"}
-
-
-def test_a_repeat_that_broke_off_counts_in_both_phases() -> None:
-    found = failed(JFS, TRIAL, "node1", "node1: fio: No space left on device")
-
-    assert [(row.phase, row.rank) for row in found] == [("write", 0), ("write", 1), ("restore", 0), ("restore", 1)]
-    assert {(row.valid, row.invalid_reason, row.error) for row in found} == {
-        (False, "failed", "node1: fio: No space left on device")
-    }

@@ -146,13 +146,6 @@ def test_a_secret_of_this_machine_is_refused_with_the_way_into_parameter_store(r
     assert "\n" not in said
 
 
-def test_a_key_that_only_the_provision_uses_may_stay_on_this_machine() -> None:
-    kept = mount(**{**ON_NODE, "access_key": '"env:S3_KEY"', "secret_key": '"env:S3_SECRET"'})
-    assert "S3_" not in document.script("my.toml", [kept], Node(), Intent())
-    with pytest.raises(ConfigError, match=r"mount\.checkpoints\.access_key"):
-        document.script("my.toml", [kept], Node(), Intent(), lambda m, n: m.provision(n))
-
-
 def test_nothing_to_do_is_said() -> None:
     with pytest.raises(InputError, match="nothing to do"):
         document.script("my.toml", [declared("local")], Node(), Intent(), lambda _mount, _node: None)
