@@ -46,6 +46,9 @@ def endpoints() -> Iterator[Endpoints]:
         manager.create_secret(Name="whole", SecretString=VALUE)
         manager.create_secret(Name="db", SecretString=json.dumps({"user": "ops", "password": VALUE, "a/b": {"c": 1}}))
         manager.create_secret(Name="binary", SecretBinary=b"\0\1")
+        s3 = served.client("s3")
+        s3.create_bucket(Bucket="scripts", CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_object(Bucket="scripts", Key="a/mount.sh", Body=b"a script")
         yield served
 
 
@@ -133,6 +136,7 @@ def test_the_aws_command_reads_the_same_where_it_is(environment: dict[str, str],
         ("secretsmanager:db#password", VALUE),
     ):
         assert read(reference, {**environment, **keys}) == Reading(value.encode(), "", "")
+    assert fetch({**environment, **keys}) == "a script"
     missing = read("ssm:/none", {**environment, **keys})
     assert missing.unread == f"ssm:/none: not found in {REGION}"
     assert read("secretsmanager:none", {**environment, **keys}).unread == f"secretsmanager:none: not found in {REGION}"
@@ -202,7 +206,8 @@ def test_the_signature_is_one_that_aws_accepts(
 ) -> None:
     """moto checks signature and permissions when it is asked to; the role's keys are real ones of its STS."""
     trust = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}}
-    allowed = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": "*"}}
+    actions = ["ssm:GetParameter", "s3:GetObject"]
+    allowed = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}
     iam = endpoints.client("iam")
     role = iam.create_role(RoleName="node", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     iam.put_role_policy(RoleName="node", PolicyName="read", PolicyDocument=json.dumps(allowed))
@@ -213,12 +218,23 @@ def test_the_signature_is_one_that_aws_accepts(
     with enforced(endpoints):
         good = read("ssm:lines", environment)
         denied = read("secretsmanager:whole", environment)
+        fetched = fetch(environment)
         metadata.keys = {**metadata.keys, "SecretAccessKey": "another"}
         bad = read("ssm:lines", environment)
     assert good == Reading(b"one\ntwo\n\n", "", "")
+    assert fetched == "a script"
     assert denied.unread.startswith("secretsmanager:whole: access denied to the instance's role: ")
     assert bad.unread.startswith("ssm:lines: the signature was refused")
     assert "another" not in bad.unread
+
+
+def fetch(environment: dict[str, str]) -> str:
+    """Fetch an object of S3 as user-data does, and return it or why not."""
+    ask = f'aws_object scripts a/mount.sh {REGION} "$scratch/file" && cat "$scratch/file"'
+    script = f"{BEGIN}{render.library('aws')}\n{ask}\n"
+    program = str(shutil.which("dash"))
+    done = subprocess.run([program, "-s"], input=script, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
 
 
 @contextlib.contextmanager
