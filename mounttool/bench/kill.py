@@ -21,7 +21,7 @@ from mounttool.session import Session
 #: The power goes at a moment between the acknowledgement and this much later.
 WINDOW_S = 2.0
 #: How long another node tries to read the checkpoint before it counts as lost.
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 #: How long a node is given to come back with its mounts.
 BACK_S = 300.0
 

@@ -234,7 +234,7 @@ def _notes(repeats: pd.DataFrame) -> Iterator[str]:
     short = valid[valid["phase"].isin(BYTE_PHASES)]
     if (short["wall_s"] < _SHORT_S).any():
         yield f"phases took as little as {format_seconds(float(short['wall_s'].min()))}: a larger size measures better"
-    if (valid["backend"] == BASELINE).any():
+    if (valid["phase"].eq("write") & valid["backend"].eq(BASELINE)).any():
         yield "the baseline is lost with its node: durable there means synced to its own disk"
 
 

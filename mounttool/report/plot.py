@@ -20,6 +20,9 @@ from mounttool.report.compare import BYTE_PHASES, PHASES, Comparison, Figures, c
 _MOUNT_COLOUR = "#0b5394"
 _BASELINE_COLOUR = "#8a5a00"
 
+#: How many times as far as the fastest durable rate the axis may reach for what was only acknowledged.
+_ACKNOWLEDGED_UP_TO = 3.0
+
 _WIDTH_IN = 11.0
 _ROW_IN = 0.72
 _FRAME_IN = 1.9
@@ -70,9 +73,10 @@ def _panel(axes: Axes, phase: str, of_phase: Sequence[Figures], rows: Mapping[st
     of_bytes = phase in BYTE_PHASES
     axes.set_title("write until durable" if phase == "write" else phase, loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(f"all ranks, {'MB/s' if of_bytes else 'files/s'} (more is better)")
-    # What was only acknowledged may be many times faster: it must not press what is durable against the axis.
     fastest = max((figures.high for figures in of_phase if figures.high is not None), default=_scale(phase))
-    axes.set_xlim(0, fastest / _scale(phase) * 1.08)
+    # What was only acknowledged may be many times faster: it must not press what is durable against the axis.
+    shown = max((one.acknowledged or 0.0 for one in of_phase if phase == "write"), default=0.0)
+    axes.set_xlim(0, max(fastest, min(shown, _ACKNOWLEDGED_UP_TO * fastest)) / _scale(phase) * 1.08)
     axes.grid(axis="x", linewidth=0.5, alpha=0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)
@@ -109,12 +113,27 @@ def _target(axes: Axes, figures: Figures, row: int) -> None:
             zorder=4,
         )
     if figures.acknowledged is not None and figures.phase == "write":
-        at = min(figures.acknowledged / scale, axes.get_xlim()[1])
-        axes.plot(at, row, "x", color=colour, markersize=7, clip_on=False, zorder=4)
+        _acknowledged(axes, figures.acknowledged / scale, row, colour)
     # On the side with more room, so that it never leaves the panel.
     side = "right" if median > middle else "left"
     rate = format_rate(figures.median) if scale > 1 else f"{figures.median:.0f} files/s"
     axes.text(median, row - 0.3, f"{rate}  ({note})", ha=side, va="bottom", fontsize=9)
+
+
+def _acknowledged(axes: Axes, rate: float, row: int, colour: str) -> None:
+    edge = axes.get_xlim()[1]
+    if rate <= edge:
+        axes.plot(rate, row, "x", color=colour, markersize=7, zorder=4)
+    else:
+        axes.text(
+            edge,
+            row,
+            f"\N{MULTIPLICATION SIGN} at {rate:.0f} \N{RIGHTWARDS ARROW}",
+            ha="right",
+            va="center",
+            fontsize=9,
+            color=colour,
+        )
 
 
 def _scale(phase: str) -> float:
