@@ -195,7 +195,7 @@ class Rank:
         """Look until everything is there and equal, by size and by some blocks of each file; say how long it took."""
         left = self.everything()
         self.wait()
-        begun, pause_s, why = clock(), 0.002, "nothing was looked at"
+        begun, why = clock(), "nothing was looked at"
         while clock() - begun < self.order["look_timeout_s"]:
             try:
                 for link, target in self.work["links"]:
@@ -208,8 +208,8 @@ class Rank:
                 why = str(error)
             else:
                 return {"lag_s": clock() - begun}
-            time.sleep(pause_s)
-            pause_s = min(0.05, pause_s * 1.5)
+            # Short beside what has passed, so that it adds no more than a hundredth to it.
+            time.sleep(min(0.05, max(0.002, (clock() - begun) / 100)))
         return {"lag_s": None, "why": why}
 
     def _look_at(self, file: Dict[str, Any]) -> None:
@@ -401,7 +401,8 @@ class Team:
             rank = Rank(self.order, work, tell, wait)
             tell("done", **getattr(rank, self.order["order"])())
         except OSError as error:
-            tell("done", error="{}: {}".format(error.filename, error.strerror) if error.filename else str(error))
+            said = error.strerror or str(error)
+            tell("done", error="{}: {}".format(error.filename, said) if error.filename else said)
         except Exception as error:
             tell("done", error="{}: {}".format(type(error).__name__, error))
         os._exit(0)
