@@ -20,11 +20,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mounttool.bench.measure import measure
-
 from mounttool.bench import workload
 from mounttool.bench.fio import parse
 from mounttool.bench.jobs import WRITE, job
+from mounttool.bench.measure import measure
 from mounttool.bench.target import Target, Trial, Where
 from mounttool.deliver.local import LocalSession
 from mounttool.results import Row
@@ -61,7 +60,7 @@ class Node(LocalSession):
         namespace = f"/proc/{process}/ns/mnt"
         while os.readlink(namespace) == os.readlink("/proc/self/ns/mnt"):  # it is only beginning
             time.sleep(0.01)
-        super().__init__(120, prefix=("nsenter", f"--mount={namespace}", "--"))
+        super().__init__(300, prefix=("nsenter", f"--mount={namespace}", "--"))
         self.host = host
 
 
@@ -145,7 +144,7 @@ def report(fault: str, seconds: float) -> tuple[float | None, float | None, str]
 def trial(raw: Path) -> Trial:
     """One repeat of one rank that writes one file."""
     chosen = workload.parse("truth", WORKLOAD)
-    works = chosen.work(size_bytes=SIZE_BYTES, ranks=1, seed=time.monotonic_ns() % 2**32)
+    works = chosen.work(size_bytes=SIZE_BYTES, ranks=1, seed=1)
     here = Where("", "", "", 0, "", None)
     return Trial("truth", 0, chosen, works, SIZE_BYTES, 2, 120, raw, here)
 
