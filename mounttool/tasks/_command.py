@@ -50,7 +50,8 @@ ALL = Choice()
 def command(**own_help: str) -> Callable[[Callable[..., None]], Any]:
     """Make a task: ``own_help`` describes its own flags, `HELP` the shared ones it has.
 
-    A parameter ``hosts`` that is a `Choice` becomes three flags.
+    A parameter ``hosts`` that is a `Choice` becomes three flags. A whole number is taken as text, and read here:
+    invoke itself would end in a traceback when it is none.
     """
 
     def decorate(body: Callable[..., None]) -> Any:
@@ -64,6 +65,7 @@ def command(**own_help: str) -> Callable[[Callable[..., None]], Any]:
                 if "limit" in signature.parameters:
                     chosen = {name: keywords.pop(name, signature.parameters[name].default) for name in _CHOICE}
                     keywords["hosts"] = Choice(**chosen)
+                keywords |= {name: _whole(name, keywords[name]) for name in _wholes(body) if name in keywords}
                 body(context, *arguments, **keywords)
 
         # What invoke reads the flags from.
@@ -83,9 +85,21 @@ def _signature(body: Callable[..., None]) -> inspect.Signature:
     for parameter in signature.parameters.values():
         if isinstance(parameter.default, Choice):
             parameters += [parameter.replace(name=name, default=getattr(parameter.default, name)) for name in _CHOICE]
+        elif parameter.name in _wholes(body):
+            parameters.append(parameter.replace(default=str(parameter.default)))
         else:
             parameters.append(parameter)
     return signature.replace(parameters=parameters)
+
+
+def _wholes(body: Callable[..., None]) -> list[str]:
+    return [name for name, one in inspect.signature(body).parameters.items() if type(one.default) is int]
+
+
+def _whole(name: str, text: str | int) -> int:
+    if not str(text).isdecimal():
+        raise InputError(f"--{name.replace('_', '-')} {text}: expected a whole number")
+    return int(text)
 
 
 @contextlib.contextmanager
