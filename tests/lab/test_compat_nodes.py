@@ -98,6 +98,8 @@ def test_what_a_role_needs_and_a_user_may_not_do_fails_the_command(mounted: Site
     text = (mounted.folder / "mounttool.toml").read_text()
     file.write_text(text.replace("[mount.checkpoints]", '[mount.checkpoints]\nuser = "nobody"'))
     mounted.sh("node1", "chmod 0755 /mmc-checkpoint/")
+    # The other node remembers the old mode for a second.
+    mounted.sh("node2", 'until [ "$(stat -c %a /mmc-checkpoint/)" = 755 ]; do sleep 0.1; done')
     try:
         completed = mounted.mounttool("compat", "--config", str(file))
     finally:
