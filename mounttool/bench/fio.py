@@ -1,8 +1,8 @@
 """Read what fio prints with ``--output-format=json`` or ``json+``.
 
 Both shapes are read: a plain run (``jobs``) and a client/server run (``client_stats``, text before the JSON, an
-``All clients`` row without percentiles). Times are in nanoseconds except where a name says otherwise; source:
-fio 3.33 and 3.39, json_output in stat.c and client.c.
+``All clients`` row, which has no percentiles before fio 3.39). Times are in nanoseconds except where a name says
+otherwise; source: what fio 3.28 to 3.42 print, and their stat.c and client.c.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from mounttool.errors import ResultsError
 
 Direction = Literal["read", "write"]
 
-# fio writes this row itself, as a sum over the others: counting it would count every byte twice.
+# With several clients, fio adds this row itself as a sum over the others: counting it would count every byte twice.
 _SUMMARY_ROW = "All clients"
 
 
@@ -54,8 +54,9 @@ class Transfer:
 class Job:
     """One job, which is one rank. ``error`` is an errno, 0 when all went well.
 
-    ``start_ms`` is the Unix time at which the job itself started, in milliseconds; None before fio 3.36 or so.
-    ``hostname`` is empty outside of client/server runs.
+    A job that could not even open its file has 0 bytes and may have no ``error``: fio's exit status has to be looked
+    at, too. ``start_ms`` is the Unix time at which the job itself started, in milliseconds; None when it never did,
+    and before fio 3.36. ``hostname`` is empty outside of client/server runs.
     """
 
     name: str
@@ -72,7 +73,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One run of fio. ``version`` is as fio spells it, such as ``fio-3.39``; ``jobs`` are in the order of ranks."""
+    """One run of fio. ``version`` is as fio spells it, such as ``fio-3.39``.
+
+    ``jobs`` are in the order of ranks; in a client/server run by host, and of each host in the order of its ranks.
+    """
 
     version: str
     jobs: tuple[Job, ...]
@@ -87,12 +91,11 @@ def parse(text: str) -> Output:
     """
     document = _document(text)
     try:
-        rows = document["client_stats"] if "client_stats" in document else document["jobs"]
-        return Output(
-            version=str(document["fio version"]),
-            jobs=tuple(_job(row) for row in rows if row["jobname"] != _SUMMARY_ROW),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        rows = _of_clients(document["client_stats"]) if "client_stats" in document else document["jobs"]
+        return Output(version=str(document["fio version"]), jobs=tuple(map(_job, rows)))
+    except KeyError as error:
+        raise ResultsError(f"fio's output lacks {error}") from error
+    except (TypeError, ValueError) as error:
         raise ResultsError(f"fio's output is not as expected: {error!r}") from error
 
 
@@ -124,7 +127,8 @@ def _document(text: str) -> dict[str, Any]:
     # The JSON of fio begins with a brace on a line of its own; a warning before it may hold braces.
     for start in (at for at in range(len(text)) if text.startswith("{\n", at) and (at == 0 or text[at - 1] == "\n")):
         try:
-            document, _ = json.JSONDecoder().raw_decode(text, start)
+            # Not strict: fio repeats what a job file says without escaping its tabs.
+            document, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
         except json.JSONDecodeError as error:
             raise ResultsError(f"fio's JSON breaks off or is damaged: {error}") from error
         return dict(document)
@@ -132,11 +136,18 @@ def _document(text: str) -> dict[str, Any]:
     raise ResultsError(f"no JSON in fio's output; its last line: {last[0]}")
 
 
+def _of_clients(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    if rows and rows[-1]["jobname"] == _SUMMARY_ROW:
+        rows = rows[:-1]
+    # fio prints them as they end, one host's perhaps between another's.
+    return sorted(rows, key=lambda row: (str(row["hostname"]), int(row["port"])))
+
+
 def _job(row: Mapping[str, Any]) -> Job:
     return Job(
         name=str(row["jobname"]),
         error=int(row["error"]),
-        start_ms=int(row["job_start"]) if "job_start" in row else None,
+        start_ms=int(row.get("job_start", 0)) or None,
         hostname=str(row.get("hostname", "")),
         read=_transfer(row["read"]),
         write=_transfer(row["write"]),

@@ -1,69 +1,143 @@
 from __future__ import annotations
 
+import gzip
+import itertools
+import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mounttool.bench.fio import merge_bins, parse, percentile_of_bins
+from mounttool.bench.fio import Direction, merge_bins, parse, percentile_of_bins
 from mounttool.errors import ResultsError
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data" / "fio"
 MIB = 2**20
+VERSIONS = [f"3.{minor}" for minor in range(28, 43)]
+every_version = pytest.mark.parametrize("version", VERSIONS)
 
 
-def text(name: str) -> str:
-    return (DATA / f"{name}.json").read_text(encoding="utf-8")
+def text(version: str, name: str) -> str:
+    return gzip.decompress((DATA / version / f"{name}.json.gz").read_bytes()).decode()
 
 
-@pytest.mark.parametrize(
-    ("name", "direction", "version"),
-    [
-        ("write_fio333_json", "write", "fio-3.33"),
-        ("write_fio339_jsonplus", "write", "fio-3.39"),
-        ("restore_fio339_jsonplus", "read", "fio-3.39"),
-    ],
-)
-def test_each_rank_is_a_job_with_its_bytes_and_percentiles(name: str, direction: str, version: str) -> None:
-    output = parse(text(name))
-
-    assert output.version == version
-    done = [job.transfer("read" if direction == "read" else "write") for job in output.jobs]
-    assert [one.io_bytes for one in done] == [8 * MIB, 8 * MIB]
-    assert all(one.runtime_ms > 0 and one.latency.count == 8 for one in done)
-    assert all(0 < one.latency.percentiles_ns[50.0] <= one.latency.percentiles_ns[99.0] for one in done)
+def client_stats(version: str, name: str) -> list[dict[str, Any]]:
+    whole = text(version, name)
+    stats: list[dict[str, Any]] = json.loads(whole[whole.index("\n{\n") :])["client_stats"]
+    return stats
 
 
-def test_a_job_says_when_it_started_since_fio_3_36_only() -> None:
-    assert {job.start_ms for job in parse(text("write_fio333_json")).jobs} == {None}
-    assert all((job.start_ms or 0) > 1.7e12 for job in parse(text("write_fio339_jsonplus")).jobs)
+def test_there_are_outputs_of_every_version() -> None:
+    assert {folder.name for folder in DATA.iterdir()} == set(VERSIONS)
+    assert {len(list(folder.iterdir())) for folder in DATA.iterdir()} == {8}
 
 
-def test_the_sum_over_clients_is_not_one_more_rank() -> None:
-    output = parse(text("client_server_fio333_jsonplus"))
+@every_version
+@pytest.mark.parametrize(("name", "direction"), [("write_jsonplus", "write"), ("restore_json", "read")])
+def test_each_rank_is_a_job_with_its_bytes_and_percentiles(version: str, name: str, direction: Direction) -> None:
+    output = parse(text(version, name))
 
-    assert [(job.hostname, job.write.io_bytes) for job in output.jobs] == [("127.0.0.1", MIB), ("127.0.0.1", MIB)]
+    assert output.version == f"fio-{version}"
+    done = [job.transfer(direction) for job in output.jobs]
+    assert [(one.io_bytes, one.latency.count, one.short_ios) for one in done] == [(8 * MIB, 8, 0)] * 2
+    assert all(one.runtime_ms > 0 for one in done)
+    assert all(one.latency.max_ns > 0 for one in done)
+    if name.endswith("plus"):
+        assert all(0 < one.latency.percentiles_ns[50.0] <= one.latency.percentiles_ns[99.0] for one in done)
 
 
-def test_a_rank_that_met_a_full_device_carries_its_errno() -> None:
-    assert [job.error for job in parse(text("full_fio333_json")).jobs] == [28, 28]
+@every_version
+def test_a_job_says_when_it_started_since_fio_3_36_only(version: str) -> None:
+    told = [
+        job.start_ms for name in ("write_jsonplus", "clients_restore_json") for job in parse(text(version, name)).jobs
+    ]
+
+    assert all((start_ms or 0) > 1.7e12 for start_ms in told) if version >= "3.36" else set(told) == {None}
+
+
+@every_version
+@pytest.mark.parametrize(("name", "direction"), [("clients_write_jsonplus", "write"), ("clients_restore_json", "read")])
+def test_the_sum_over_clients_is_not_one_more_rank(version: str, name: str, direction: Direction) -> None:
+    output = parse(text(version, name))
+
+    assert [(job.hostname, job.transfer(direction).io_bytes) for job in output.jobs] == [
+        ("127.0.0.2", 8 * MIB), ("127.0.0.2", 8 * MIB), ("127.0.0.3", 8 * MIB), ("127.0.0.3", 8 * MIB),
+    ]  # fmt: skip
+    (total,) = [row for row in client_stats(version, name) if row["jobname"] == "All clients"]
+    assert total[direction]["io_bytes"] == sum(job.transfer(direction).io_bytes for job in output.jobs)
+
+
+@every_version
+def test_a_single_client_has_no_sum(version: str) -> None:
+    assert [job.hostname for job in parse(text(version, "client_write_jsonplus")).jobs] == ["127.0.0.2"] * 2
+
+
+def test_clients_are_told_apart_in_whatever_order_they_ended() -> None:
+    orders: Counter[str] = Counter()
+    for version, name in itertools.product(VERSIONS, ("clients_write_jsonplus", "clients_restore_json")):
+        orders["".join(row["hostname"][-1] for row in client_stats(version, name)[:-1])] += 1
+        assert [job.hostname[-1] for job in parse(text(version, name)).jobs] == list("2233")
+
+    # One host after the other, the other one first, and one host's rows between the other's.
+    assert {"2233", "3322"} < set(orders), orders
+
+
+@every_version
+def test_a_rank_that_met_a_full_device_carries_its_errno(version: str) -> None:
+    assert [job.error for job in parse(text(version, "full_json")).jobs] == [28, 28]
+    assert [(job.hostname, job.error) for job in parse(text(version, "clients_full_json")).jobs] == [
+        ("127.0.0.2", 0), ("127.0.0.2", 0), ("127.0.0.3", 28), ("127.0.0.3", 28),
+    ]  # fmt: skip
+
+
+@every_version
+def test_a_job_may_have_any_name_and_a_description_with_a_tab(version: str) -> None:
+    assert parse(text(version, "odd_json")).jobs[0].name == "All clients"
+
+
+@every_version
+def test_a_job_that_never_started_has_no_bytes_and_no_beginning(version: str) -> None:
+    absent = parse(text(version, "odd_json")).jobs[1]
+
+    assert (absent.name, absent.read.io_bytes, absent.start_ms) == ("absent", 0, None)
 
 
 def test_warnings_before_the_json_are_skipped_even_with_braces() -> None:
-    assert parse("fio: odd {thing}\n" + text("write_fio333_json")) == parse(text("write_fio333_json"))
+    assert parse("fio: odd {thing}\n" + text("3.42", "full_json")) == parse(text("3.42", "full_json"))
 
 
-def test_json_without_bins_has_none() -> None:
-    assert [dict(job.write.latency.bins) for job in parse(text("write_fio333_json")).jobs] == [{}, {}]
+@every_version
+def test_json_without_bins_has_none(version: str) -> None:
+    assert [dict(job.read.latency.bins) for job in parse(text(version, "restore_json")).jobs] == [{}, {}]
 
 
-def test_percentiles_from_bins_are_those_that_fio_gives() -> None:
-    for job in parse(text("write_fio339_jsonplus")).jobs:
+@every_version
+@pytest.mark.parametrize("name", ["write_jsonplus", "client_write_jsonplus", "clients_write_jsonplus"])
+def test_percentiles_from_bins_are_those_that_fio_gives(version: str, name: str) -> None:
+    for job in parse(text(version, name)).jobs:
         latency = job.write.latency
-        for percent in (50.0, 95.0, 99.0):
-            assert percentile_of_bins(latency.bins, percent) == latency.percentiles_ns[percent]
+        found = {percent: percentile_of_bins(latency.bins, percent) for percent in latency.percentiles_ns}
+        assert found == latency.percentiles_ns
+        assert len(found) == 17
+
+
+@pytest.mark.parametrize("version", [version for version in VERSIONS if version >= "3.39"])
+def test_merged_bins_are_those_that_fio_merges_itself_since_3_39(version: str) -> None:
+    jobs = parse(text(version, "clients_write_jsonplus")).jobs
+    merged = merge_bins(job.write.latency.bins for job in jobs)
+
+    by_fio = client_stats(version, "clients_write_jsonplus")[-1]["write"]["clat_ns"]
+    assert merged == {int(latency): calls for latency, calls in by_fio["bins"].items()}
+    for percent, latency_ns in by_fio["percentile"].items():
+        assert percentile_of_bins(merged, float(percent)) == latency_ns
+
+
+def test_an_output_with_both_directions_in_one_is_refused_by_what_it_lacks() -> None:
+    with pytest.raises(ResultsError, match="fio's output lacks 'read'"):
+        parse(text("3.42", "write_jsonplus").replace('"read" :', '"mixed" :'))
 
 
 @pytest.mark.parametrize(
