@@ -55,13 +55,11 @@ class Job:
     """One job, which is one rank. ``error`` is an errno, 0 when all went well.
 
     A job that could not even open its file has 0 bytes and may have no ``error``: fio's exit status has to be looked
-    at, too. ``start_ms`` is the Unix time at which the job itself started, in milliseconds; None when it never did,
-    and before fio 3.36. ``hostname`` is empty outside of client/server runs.
+    at, too. ``hostname`` is the server's address as the client was given it, empty outside of client/server runs.
     """
 
     name: str
     error: int
-    start_ms: int | None
     hostname: str
     read: Transfer
     write: Transfer
@@ -147,7 +145,6 @@ def _job(row: Mapping[str, Any]) -> Job:
     return Job(
         name=str(row["jobname"]),
         error=int(row["error"]),
-        start_ms=int(row.get("job_start", 0)) or None,
         hostname=str(row.get("hostname", "")),
         read=_transfer(row["read"]),
         write=_transfer(row["write"]),
