@@ -64,8 +64,12 @@ $found
 TYPE=$FILESYSTEM
 "*) ;; *) return 1 ;; esac
     elsewhere=$(ebs_mounted_at "$device" | grep -vxF "$WHERE")
-    [ -z "$elsewhere" ]
+    [ -z "$elsewhere" ] || return 1
+    ebs_settle
 }
+
+# While udev is still at a device, as after somebody wrote to it, systemd may take it for gone and stop its mount.
+ebs_settle() { ! command -v udevadm >/dev/null || udevadm settle -t 10 || :; }
 
 # By the device's number: it may have many names.
 ebs_mounted_at() {
@@ -111,7 +115,7 @@ ebs_make_filesystem() {
         xfs) run mkfs.xfs -q -m "uuid=$IDENTITY" "$device" ;;
         ext4) run mkfs.ext4 -q -U "$IDENTITY" "$device" ;;
     esac || return 1
-    if command -v udevadm >/dev/null; then udevadm settle -t 10; fi
+    ebs_settle
 }
 
 # blkid knows what the file system thinks its size is; the rest of a block group is not worth a growth.

@@ -48,6 +48,7 @@ _LOOKS = (
     "getent ",
     "blkid ",
     "openssl ",
+    "udevadm settle",
     "systemctl cat",
 )
 
