@@ -35,28 +35,34 @@ clock = time.monotonic
 
 
 @functools.lru_cache(maxsize=1)
-def random_blocks(seed: int, compress_percent: int) -> bytearray:
+def random_blocks(seed: int, compress_percent: int) -> mmap.mmap:
     """Return the pool; ranks that are forked afterwards share the work of making it."""
-    pool = bytearray(random.Random(seed).getrandbits(8 * BLOCK * POOL_BLOCKS).to_bytes(BLOCK * POOL_BLOCKS, "little"))
+    blocks = bytearray(random.Random(seed).getrandbits(8 * BLOCK * POOL_BLOCKS).to_bytes(BLOCK * POOL_BLOCKS, "little"))
     zeros = BLOCK * compress_percent // 100
     if zeros:
-        for end in range(BLOCK, len(pool) + 1, BLOCK):
-            pool[end - zeros : end] = bytes(zeros)
+        for end in range(BLOCK, len(blocks) + 1, BLOCK):
+            blocks[end - zeros : end] = bytes(zeros)
     # A piece that begins near the end needs no second one.
-    return pool + pool[: LARGEST_CALL + BLOCK]
+    blocks += blocks[: LARGEST_CALL + BLOCK]
+    # A mapping begins at a page: the kernel copies from anywhere else a tenth slower. Each rank stamps one of its own.
+    pool = mmap.mmap(-1, len(blocks), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pool[:] = bytes(blocks)
+    return pool
 
 
 class Content:
-    """What files hold: random blocks from the pool, of which each is stamped with whose and where it is."""
+    """What files hold: random blocks from the pool, each stamped with whose it is and its lap of the pool."""
 
     def __init__(self, seed: int, compress_percent: int) -> None:
         self.pool = memoryview(random_blocks(seed, compress_percent))
         self.stamps = self.pool.cast("Q")
         self.seed = seed
+        # A fork's pages are copied when they are first written to: here, and not while somebody measures.
+        self.stamps[:: BLOCK // 8] = memoryview(array.array("Q", bytes(len(self.pool) // BLOCK * 8)))
 
     def of(self, path: str) -> Callable[[int, int], memoryview]:
         """Return the function that gives ``size`` bytes (at most LARGEST_CALL) from ``offset`` of the file."""
-        # Below 2**63 even with the number of a file's last block added.
+        # Below 2**63 even with the number of the largest file's last lap added.
         key = random.Random("{}:{}".format(self.seed, path)).getrandbits(62)
         rotation = key % POOL_BLOCKS
         words = BLOCK // 8
@@ -64,10 +70,11 @@ class Content:
         def piece(offset: int, size: int) -> memoryview:
             first, inside = divmod(offset, BLOCK)
             count = -(-(inside + size) // BLOCK)
-            start = (first + rotation) % POOL_BLOCKS
-            numbers = array.array("Q", range(key + first, key + first + count))
-            # One assignment stamps all blocks: a loop would take longer than some storages do.
-            self.stamps[start * words : (start + count) * words : words] = memoryview(numbers)
+            lap, start = divmod(first + rotation, POOL_BLOCKS)
+            in_lap = min(count, POOL_BLOCKS - start)
+            # One number for all blocks of a lap, which differ anyway: counting them would cost fast storages percents.
+            stamps = array.array("Q", (key + lap,)) * in_lap + array.array("Q", (key + lap + 1,)) * (count - in_lap)
+            self.stamps[start * words : (start + count) * words : words] = memoryview(stamps)
             return self.pool[start * BLOCK + inside : start * BLOCK + inside + size]
 
         return piece
