@@ -1,6 +1,6 @@
 """The distributions that are supported: how each names itself, its kernel, its systemd, shell and package managers.
 
-``os-release/`` holds the file of each as it is published, without its addresses.
+``os-release/`` has what each says of itself in that file, without addresses.
 """
 
 from __future__ import annotations
