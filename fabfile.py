@@ -1,5 +1,7 @@
 """The commands of mounttool, for ``fab`` in a checkout."""
 
-from mounttool.tasks import namespace
+import sys
 
-__all__ = ["namespace"]
+from mounttool.tasks import commands
+
+namespace = commands(sys.argv[1:])

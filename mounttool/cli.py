@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 from invoke.executor import Executor as OneByOne
@@ -10,6 +12,7 @@ from invoke.program import Program
 from invoke.tasks import Call, Task
 
 import mounttool
+from mounttool import tasks
 
 
 class Executor(OneByOne):
@@ -47,14 +50,17 @@ class _Program(Program):
 
 def main() -> None:
     """Run the installed command."""
-    # Imported late: a wrong flag is told before the tasks are loaded.
-    from mounttool import tasks  # noqa: PLC0415
-
-    _Program(
+    program = _Program(
         name="mounttool",
         binary="mounttool",
         binary_names=["mounttool"],
         version=mounttool.__version__,
-        namespace=tasks.namespace,
+        namespace=tasks.commands(sys.argv[1:]),
         executor_class=Executor,
-    ).run()
+    )
+    try:
+        program.run()
+    except BrokenPipeError:
+        # Whoever read a list or a help has gone (`| head`); what Python would still flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -21,8 +21,9 @@ from mounttool import backends
 from mounttool.backends.juicefs import Download
 from mounttool.config import Fleet
 from mounttool.inventory import Inventory
-from mounttool.tasks import namespace
+from mounttool.tasks import commands
 
+NAMESPACE = commands()
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 
@@ -30,8 +31,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benc
 def flags_by_page() -> list[tuple[Path, str, set[str]]]:
     pages = []
     commands = ROOT / "docs" / "commands"
-    groups = [(f"{name}.md", [task]) for name, task in namespace.tasks.items()]
-    groups += [(f"{name}.md", list(inner.tasks.values())) for name, inner in namespace.collections.items()]
+    groups = [(f"{name}.md", [task]) for name, task in NAMESPACE.tasks.items()]
+    groups += [(f"{name}.md", list(inner.tasks.values())) for name, inner in NAMESPACE.collections.items()]
     for page, tasks in groups:
         flags = {argument.name.strip("_").replace("_", "-") for task in tasks for argument in task.get_arguments()}
         pages.append((commands / page, " ".join(task.name for task in tasks), flags))
@@ -66,7 +67,7 @@ def test_every_command_line_is_understood(line: str) -> None:
     if words[0] == "-H":
         words = words[2:]
     try:
-        parsed = Parser(contexts=namespace.to_contexts()).parse_argv(words)
+        parsed = Parser(contexts=NAMESPACE.to_contexts()).parse_argv(words)
     except ParseError as error:
         pytest.fail(f"{line}: {error}")
     assert parsed
