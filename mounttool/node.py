@@ -18,12 +18,14 @@ PROBE = r"""
     . /etc/os-release 2>/dev/null || :
     printf 'distribution=%s\nversion=%s\nlike=%s\n' "${ID-}" "${VERSION_ID-}" "${ID_LIKE-}"
 )
-printf 'machine=%s\nkernel=%s\nhostname=%s\n' "$(uname -m)" "$(uname -r)" "$(uname -n)"
+set -- $(uname -nrm) # always in this order
+printf 'machine=%s\nkernel=%s\nhostname=%s\n' "$3" "$2" "$1"
+read -r _ memory _ </proc/meminfo # its first line is MemTotal
+fuse=0 systemd=0
+[ ! -c /dev/fuse ] || fuse=1
+[ ! -d /run/systemd/system ] || systemd=1
 printf 'cpus=%s\n' "$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc)"
-awk '/^MemTotal:/ {print "memory_kib=" $2}' /proc/meminfo
-printf 'fuse=%s\n' "$([ -c /dev/fuse ] && echo 1 || echo 0)"
-printf 'systemd=%s\n' "$([ -d /run/systemd/system ] && echo 1 || echo 0)"
-printf 'user=%s\n' "$(id -u)"
+printf 'memory_kib=%s\nfuse=%s\nsystemd=%s\nuser=%s\n' "$memory" "$fuse" "$systemd" "$(id -u)"
 """
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}

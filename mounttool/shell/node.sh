@@ -15,10 +15,15 @@
 # POSIX sh; equal under dash, bash and busybox.
 export LC_ALL=C
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
+tab='	' newline='
+'
 
 # A path as mountinfo spells it.
 as_in_mountinfo() {
-    printf '%s\n' "$1" | sed 's/\\/\\134/g; s/ /\\040/g; s/	/\\011/g'
+    case $1 in
+        *[\\\ "$tab"]*) printf '%s\n' "$1" | sed 's/\\/\\134/g; s/ /\\040/g; s/	/\\011/g' ;;
+        *) printf '%s\n' "$1" ;;
+    esac
 }
 
 # All mounts exactly at $1, the top one last: ID MAJOR:MINOR FSTYPE SOURCE ro|rw
@@ -30,30 +35,6 @@ mounts_at() {
     }' /proc/self/mountinfo
 }
 
-# Run a command for at most $1 seconds: its output and status, or status 124. A child that cannot even be killed (a hard
-# NFS mount on an old kernel) is left behind, which timeout(1) would not do.
-bounded() {
-    limit=$1
-    shift
-    scratch=$(mktemp "${TMPDIR:-/run}/mounttool.XXXXXX" 2>/dev/null || mktemp) || return 1
-    { "$@" >"$scratch" 2>&1; echo $? >>"$scratch"; } &
-    child=$!
-    turns=0
-    while kill -0 "$child" 2>/dev/null; do
-        turns=$((turns + 1))
-        if [ "$turns" -gt $((limit * 20)) ]; then
-            kill -KILL "$child" 2>/dev/null
-            rm -f "$scratch"
-            return 124
-        fi
-        sleep 0.05
-    done
-    sed '$d' "$scratch"
-    status=$(sed -n '$p' "$scratch")
-    rm -f "$scratch"
-    return "${status:-1}"
-}
-
 is_source() {
     case $2 in
         '') ;;
@@ -62,8 +43,22 @@ is_source() {
     esac
 }
 
-# The root's inode. The kernel answers that from its cache when a daemon or server is gone, but not a statfs.
-ask() { stat -f -c %T "$1" >/dev/null && stat -c %i "$1"; }
+# Print the root's inode, or why there is none; status 124 when nothing answers within 5 s. The kernel tells the inode from
+# its cache when a daemon or server is gone, but not a statfs. Who asks may never come back, and cannot always be killed (a
+# hard NFS mount on an old kernel): nothing waits for them but a reader, who gives up.
+ask() {
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    answer=$({
+        {
+            timeout -s KILL 5 sh -c 'stat -f -c %T "$1" >/dev/null && stat -c %i "$1"' ask "$1"
+            echo "$?"
+        } 2>&1 &
+    } | timeout 6 cat)
+    status=${answer##*"$newline"}
+    printf '%s\n' "${answer%"$newline"*}"
+    # A timeout of its own kill ends as one that was killed.
+    case $status in '' | 137) return 124 ;; *) return "$status" ;; esac
+}
 
 probe() {
     read_only=$5
@@ -72,13 +67,13 @@ probe() {
         echo "absent nothing is mounted at $1"
         return 1
     fi
-    # shellcheck disable=SC2046 # five words without spaces: mountinfo escapes them
-    set -- "$1" "$2" "$(as_in_mountinfo "$3")" "$4" "$5" $(printf '%s\n' "$found" | sed -n '$p')
+    # shellcheck disable=SC2086 # five words without spaces: mountinfo escapes them
+    set -- "$1" "$2" "$(as_in_mountinfo "$3")" "$4" "$5" ${found##*"$newline"}
     if { [ -n "$2" ] && [ "$8" != "$2" ]; } || ! is_source "$9" "$3"; then
         echo "wrong-source $8 from $9 is mounted, not ${2:-anything} from ${3:-anywhere}"
         return 1
     fi
-    answer=$(bounded 5 ask "$1")
+    answer=$(ask "$1")
     case $? in
         0) ;;
         124)
@@ -94,7 +89,7 @@ probe() {
         echo "wrong-source the root has inode $answer, not $4"
         return 1
     fi
-    if [ "$(printf '%s\n' "$found" | wc -l)" -gt 1 ]; then
+    if [ "$found" != "${found##*"$newline"}" ]; then
         echo "stacked $(printf '%s\n' "$found" | wc -l) mounts on each other: $(printf '%s\n' "$found" | awk '{printf "%s%s", sep, $4; sep = ", "}')"
         return 1
     fi
@@ -127,7 +122,7 @@ wait_until_mounted() {
 heal() {
     layers=$(mounts_at "$1" | wc -l)
     while [ "$layers" -gt 0 ]; do
-        answer=$(bounded 5 ask "$1") && return 0
+        answer=$(ask "$1") && return 0
         case $answer in
             *"not connected"* | *"tale file handle"* | *"nput/output error"* | *"No such device"* | *"Host is down"*)
                 echo "$1: ${answer##*: }: lazily unmounting it" >&2

@@ -51,7 +51,7 @@ start_script() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
     if [ "$dry" = 0 ]; then
-        mkdir -p "$state" && chmod 0700 "$state" || exit 1
+        [ -d "$state" ] || (umask 077 && mkdir -p "$state") || exit 1
         # Two runs on one node take turns.
         exec 9>"$state/lock"
         if command -v flock >/dev/null && ! flock -w 60 9; then
@@ -96,7 +96,8 @@ step() {
         outcome would
     else
         say start "$number" "$title"
-        rm -f "$scratch/command"
+        [ ! -e "$scratch/command" ] || rm -f "$scratch/command"
+        : >"$scratch/again"
         # The action's own word is not enough: the test must hold afterwards.
         if ("$make_so" "$@") >>"$scratch/log" 2>&1 9>&- && ("$test_so" "$@") >"$scratch/again" 2>&1 9>&-; then
             touched=1
@@ -106,10 +107,8 @@ step() {
             outcome failed
             [ ! -s "$scratch/command" ] || say command "$number" "$(cat "$scratch/command")"
             [ ! -s "$scratch/hint" ] || say hint "$number" "$(cat "$scratch/hint")"
-            [ ! -f "$scratch/again" ] || cat "$scratch/again" >>"$scratch/log"
-            grep . "$scratch/log" | tail -n 10 | while IFS= read -r text; do say log "$number" "$text"; done
+            cat "$scratch/log" "$scratch/again" | grep . | tail -n 10 | while IFS= read -r text; do say log "$number" "$text"; done
         fi
-        rm -f "$scratch/again"
     fi
 }
 
@@ -126,7 +125,15 @@ outcome() {
 # --- looking
 
 # A file name that stands for a path.
-flat() { printf '%s' "$1" | sed 's/%/%25/g; s,/,%2F,g'; }
+flat() {
+    rest=$1
+    while part=${rest%%[%/]*} && [ "$part" != "$rest" ]; do
+        rest=${rest#"$part"}
+        case $rest in %*) printf '%s%%25' "$part" ;; *) printf '%s%%2F' "$part" ;; esac
+        rest=${rest#?}
+    done
+    printf '%s' "$rest"
+}
 
 # Names and numbers both count.
 owned() {
@@ -147,14 +154,19 @@ contents() {
 
 # Put content into a file, whole or not at all.
 put() {
-    run mkdir -p "${1%/*}" || return 1
+    [ -d "${1%/*}" ] || run mkdir -p "${1%/*}" || return 1
     (umask 077 && printf '%s' "$2" >"$1.mounttool-new") || return 1
     own "$1.mounttool-new" "$3" "$4" "$5" && run mv -f "$1.mounttool-new" "$1"
 }
 
+# A path as mountinfo and fstab spell it.
+as_in_mountinfo() {
+    case $1 in *[\\\ ]*) printf '%s\n' "$1" | sed 's/\\/\\134/g; s/ /\\040/g' ;; *) printf '%s\n' "$1" ;; esac
+}
+
 # "PATH is a mount": the node helper's way to read the mount table, without touching the path.
 mounts_at() {
-    at=$(printf '%s\n' "$1" | sed 's/\\/\\134/g; s/ /\\040/g') awk '$5 == ENVIRON["at"] {
+    at=$(as_in_mountinfo "$1") awk '$5 == ENVIRON["at"] {
         for (i = 7; $i != "-"; i++);
         print $(i + 1), $(i + 2)
     }' /proc/self/mountinfo
@@ -164,7 +176,7 @@ helper=/usr/local/lib/mounttool/node
 
 refuse_when_busy() {
     [ -n "$1" ] && [ -x "$helper" ] || return 0
-    inner=$(at=$(printf '%s\n' "$1" | sed 's/\\/\\134/g; s/ /\\040/g') awk 'index($5, ENVIRON["at"] "/") == 1 {print $5}' /proc/self/mountinfo)
+    inner=$(at=$(as_in_mountinfo "$1") awk 'index($5, ENVIRON["at"] "/") == 1 {print $5}' /proc/self/mountinfo)
     if [ -n "$inner" ]; then
         hint "unmount what is mounted inside first"
         refuse "$1 is in use: $(printf '%s\n' "$inner" | head -n 3 | tr '\n' ' ')lies in it"
@@ -179,7 +191,7 @@ refuse_when_busy() {
 
 # A unit with a pending mark must be restarted, also by a later run when this one is cut off in between.
 pend() {
-    mkdir -p "$state/pending" || return 1
+    [ -d "$state/pending" ] || mkdir -p "$state/pending" || return 1
     for unit; do : >"$state/pending/$unit" || return 1; done
 }
 
@@ -220,7 +232,7 @@ package_gone() { note "packages are left installed"; }
 release_mark() { echo "$3 $(stat -c '%s %Y' "$1")"; }
 
 release_is() {
-    [ -x "$1" ] && [ "$(cat "$state/release$(flat "$1")")" = "$(release_mark "$@")" ]
+    [ -x "$1" ] && read -r mark <"$state/release$(flat "$1")" && [ "$mark" = "$(release_mark "$@")" ]
 }
 
 fetch() {
@@ -302,7 +314,7 @@ is_from() {
 }
 
 in_fstab() {
-    at=$(printf '%s\n' "$1" | sed 's/\\/\\134/g; s/ /\\040/g') awk '$1 !~ /^#/ && $2 == ENVIRON["at"] {found = 1} END {exit !found}' /etc/fstab 2>/dev/null
+    at=$(as_in_mountinfo "$1") awk '$1 !~ /^#/ && $2 == ENVIRON["at"] {found = 1} END {exit !found}' /etc/fstab 2>/dev/null
 }
 
 is_guarded() {
@@ -311,7 +323,8 @@ is_guarded() {
 
 mountpoint_is() {
     if in_fstab "$1"; then warn "/etc/fstab has a line for $1 too: take it out, the unit $4 is what mounts it"; fi
-    found=$(mounts_at "$1" | sed -n '$p')
+    found=$(mounts_at "$1")
+    found=${found##*"$newline"}
     if [ -n "$found" ]; then
         { [ -n "$2$3" ] && is_from "$found" "$2" "$3"; } || systemctl -q is-active "$4"
         return
@@ -320,7 +333,8 @@ mountpoint_is() {
 }
 
 mountpoint_make() {
-    found=$(mounts_at "$1" | sed -n '$p')
+    found=$(mounts_at "$1")
+    found=${found##*"$newline"}
     if [ -n "$found" ]; then
         hint "choose another mount_point, or unmount it yourself when it is no longer needed"
         refuse "$1 is in use: ${found%% *} from ${found#* } is mounted there"
@@ -400,9 +414,15 @@ program_remove() { run rm -f "$1" && { rmdir "${1%/*}" 2>/dev/null || :; }; }
 # --- unit NAME CONTENT MOUNT_POINT WAIT_S
 
 unit_is() {
-    holds "$units/$1" "$2" && [ ! -e "$state/pending/$1" ] || return 1
-    shown=$newline$(systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload "$1")$newline
-    for line in ActiveState=active UnitFileState=enabled NeedDaemonReload=no; do
+    holds "$units/$1" "$2" && [ ! -e "$state/pending/$1" ] && shows "$1" ActiveState=active UnitFileState=enabled NeedDaemonReload=no
+}
+
+# shows UNIT PROPERTY=VALUE...: systemd says so of the unit
+shows() {
+    unit=$1
+    shift
+    shown=$newline$(systemctl show -p ActiveState -p LoadState -p UnitFileState -p NeedDaemonReload "$unit")$newline
+    for line; do
         case $shown in *"$newline$line$newline"*) ;; *) return 1 ;; esac
     done
 }
@@ -413,8 +433,9 @@ unit_make() {
         if [ -n "$3" ]; then refuse_when_busy "$3" || return 1; fi
         verb=restart limit=$((2 * $4)) # the stop is bounded like the start
     fi
-    # Enabling reads all units anew, every time; on a small node that is what takes longest.
-    pend "$1" && put "$units/$1" "$2" root root 0644 && run systemctl enable "$1" || return 1
+    pend "$1" && put "$units/$1" "$2" root root 0644 && run systemctl --no-reload enable "$1" || return 1
+    # systemd reads a unit when it first needs it. To read all anew takes longer than anything else here.
+    shows "$1" LoadState=loaded UnitFileState=enabled NeedDaemonReload=no || run systemctl daemon-reload || return 1
     since=$(date '+%Y-%m-%d %H:%M:%S')
     if ! run timeout "$limit" systemctl "$verb" "$1"; then
         journalctl -u "$1" --since "$since" -o cat --no-pager 2>/dev/null | tail -n 10
@@ -426,7 +447,7 @@ unit_make() {
     rm -f "$state/pending/$1"
 }
 
-unit_gone() { [ ! -e "$units/$1" ] && ! systemctl -q is-active "$1" && [ "$(systemctl show -p LoadState "$1")" != LoadState=loaded ]; }
+unit_gone() { [ ! -e "$units/$1" ] && ! systemctl -q is-active "$1" && ! shows "$1" LoadState=loaded; }
 
 unit_remove() {
     if [ -n "$3" ]; then refuse_when_busy "$3" || return 1; fi
@@ -497,7 +518,7 @@ symlink_make() {
         fi
     elif [ -n "$(mounts_at "$1")" ]; then
         hint "unmount it first, and take it out of /etc/fstab"
-        refuse "$1 is a mount itself: $(mounts_at "$1" | sed -n '$p')"
+        refuse "$1 is a mount itself: $(mounts_at "$1" | tail -n 1)"
     elif [ -d "$1" ] && is_empty "$1"; then
         run rmdir "$1" && link_to "$@"
     elif [ -d "$1" ] && [ "$adopt" = 1 ]; then

@@ -98,7 +98,12 @@ def test_a_changed_option_changes_the_unit_and_restarts_it_once(root: PrivateRoo
     run = root.run([plan(options="{ max-uploads = 9 }")])
     assert run.only.status == "changed", "\n".join(run.lines)
     assert [step.title for step in run.only.steps if step.status != "ok"] == [f"unit {UNIT}"]
-    assert run.actions == [f"systemctl enable {UNIT}", f"systemctl restart {UNIT}"]
+    enabled, reloaded, restarted = (
+        f"systemctl --no-reload enable {UNIT}",
+        "systemctl daemon-reload",
+        f"systemctl restart {UNIT}",
+    )
+    assert run.actions == [enabled, reloaded, restarted]
     assert '"--max-uploads=9"' in root.sh(f"cat /etc/systemd/system/{UNIT}")
 
 
