@@ -61,6 +61,11 @@ class Fleet(pydantic.BaseModel):
     connect_attempts: Annotated[int, pydantic.Field(ge=1, le=100)] = pydantic.Field(
         3, description="how often to try while a node refuses the connection, as one that reboots; after 1, 2, 4, ... s"
     )
+    keep_connections_s: Annotated[int, pydantic.Field(ge=0, le=86400)] = pydantic.Field(
+        60,
+        description="how long a connection stays open for the next command, where all nodes are worked on at once; "
+        "0: not at all",
+    )
     deadline_s: Annotated[float, pydantic.Field(gt=0, le=86400)] = pydantic.Field(
         600, description="for all that is done on one node"
     )

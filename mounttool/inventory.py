@@ -107,7 +107,9 @@ def of_ssh_config(patterns: Sequence[str], file: str | None) -> list[Host]:
     """
     shown = file or "~/.ssh/config"
     path = Path(shown).expanduser()
-    names = list(dict.fromkeys(_ssh_names(path, shown, depth=0)))
+    lines = ssh_config(path, f"fleet.inventory.ssh_hosts: {shown}")
+    hosts = (name for keyword, names in lines if keyword == "host" for name in names)
+    names = [name for name in dict.fromkeys(hosts) if not set(name) & set("*?!")]
     found: dict[str, Host] = {}
     for pattern in patterns:
         matching = fnmatch.filter(names, pattern)
@@ -117,20 +119,27 @@ def of_ssh_config(patterns: Sequence[str], file: str | None) -> list[Host]:
     return list(found.values())
 
 
-def _ssh_names(path: Path, shown: str, depth: int) -> Iterator[str]:
-    """The names of Host lines in the file's order, also of those files that it includes; see ssh_config(5)."""
-    for line in _lines(path, f"fleet.inventory.ssh_hosts: {shown}"):
+def ssh_config(path: Path, shown: str, depth: int = 0) -> Iterator[tuple[str, list[str]]]:
+    """Yield the lines of an ssh_config and of those files that it includes: keyword, in lower case, and arguments.
+
+    ``shown`` names the file in messages; see ssh_config(5).
+
+    Raises:
+        InputError: a file cannot be read.
+
+    """
+    for line in _lines(path, shown):
         keyword, *values = re.split(r"[ \t=]+", line, maxsplit=1)
         words = re.findall(r'"([^"]*)"|(\S+)', values[0] if values else "")
         arguments = [quoted or plain for quoted, plain in words]
-        if keyword.lower() == "host":
-            yield from (name for name in arguments if not set(name) & set("*?!"))
-        elif keyword.lower() == "include" and depth < 16:
+        yield keyword.lower(), arguments
+        if keyword.lower() == "include" and depth < 16:
             for pattern in arguments:
-                # Taken relative to the root: glob takes no absolute pattern, and ~/.ssh is where ssh itself looks.
-                place = Path("~/.ssh").expanduser() / Path(pattern).expanduser()
+                # Taken relative to the root: glob takes no absolute pattern, and these are where ssh itself looks.
+                folder = Path("/etc/ssh") if path.is_relative_to("/etc/ssh") else Path("~/.ssh").expanduser()
+                place = folder / Path(pattern).expanduser()
                 for included in sorted(Path("/").glob(str(place.absolute().relative_to("/")))):
-                    yield from _ssh_names(included, str(included), depth + 1)
+                    yield from ssh_config(included, f"{shown}: {included}", depth + 1)
 
 
 def of_file(file: str) -> list[Host]:

@@ -90,6 +90,9 @@ def each(
         raise InputError("no hosts: give fleet.hosts in the configuration, or --hosts")
     unique = list(dict.fromkeys(hosts))
     at_once = min(fleet.parallelism, len(unique))
+    if at_once < len(unique):
+        # Each one kept is a process of some megabytes.
+        fleet = fleet.model_copy(update={"keep_connections_s": 0})
     _allow_files(at_once * _FILES_PER_HOST)
     begun: dict[str, Session] = {}
     done: dict[str, HostResult[T]] = {}

@@ -10,11 +10,15 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from mounttool.config import Fleet
 from mounttool.errors import HostError
 
 _HOST = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<literal>[^]]+)\]|(?P<name>[^:]+|.*:.*:.*))(?::(?P<port>\d+))?")
+
+#: The status of ssh itself when the connection failed; every other one is of what it ran.
+FAILED = 255
 
 #: What ssh says, the phase, the message, what to try; the first that fits. ``{0}`` and on are the pattern's groups.
 _FAILURES: tuple[tuple[str, str, str, str], ...] = (
@@ -60,15 +64,23 @@ _CHATTER = re.compile(
 )
 
 
-def argv(host: str, fleet: Fleet, limit_s: float, command: str) -> list[str]:
+def argv(host: str, fleet: Fleet, limit_s: float, command: str, socket: Path | None = None) -> list[str]:
     """Return the command that runs ``command`` on ``host``; each of its phases that ssh bounds takes ``limit_s``.
 
-    ``host`` is an address or a name of ssh_config, and may be ``USER@HOST:PORT``.
+    ``host`` is an address or a name of ssh_config, and may be ``USER@HOST:PORT``. With ``socket``, a connection that is
+    kept there is used, or this one is kept.
     """
-    words = ["ssh", *_options(fleet, limit_s)]
+    words = ["ssh", *_options(fleet, limit_s), *_sharing(socket, fleet.keep_connections_s)]
     if fleet.jump:
         # Not ProxyJump, which would go by the configuration of the user alone: known_hosts, the key, the checks.
-        way = ["ssh", *_options(fleet, limit_s), "-W", "[%h]:%p", *_destination(fleet.jump, None, None)]
+        way = [
+            "ssh",
+            *_options(fleet, limit_s),
+            *_sharing(None, 0),
+            "-W",
+            "[%h]:%p",
+            *_destination(fleet.jump, None, None),
+        ]
         proxy = " ".join(word if word == "[%h]:%p" else shlex.quote(word.replace("%", "%%")) for word in way)
         words += ["-o", f"ProxyCommand={proxy}"]
     return [*words, *_destination(host, fleet.user, fleet.port), command]
@@ -85,8 +97,6 @@ def _options(fleet: Fleet, limit_s: float) -> Iterator[str]:
         f"StrictHostKeyChecking={'yes' if fleet.host_keys == 'strict' else 'accept-new'}",
         # So much that it says who is logged in: after that, silence is the far shell's or sudo's.
         "LogLevel=VERBOSE",
-        # A connection that the user shares is used; none is opened that would outlive this one.
-        "ControlMaster=no",
         # Nothing else of the user's configuration shall happen once for each node.
         "ClearAllForwardings=yes",
         "ForwardAgent=no",
@@ -102,6 +112,16 @@ def _options(fleet: Fleet, limit_s: float) -> Iterator[str]:
     if fleet.known_hosts:
         file = fleet.known_hosts.replace("%", "%%")
         yield from ("-o", f'UserKnownHostsFile="{file}"', "-o", "GlobalKnownHostsFile=/dev/null")
+
+
+def _sharing(socket: Path | None, keep_s: int) -> Iterator[str]:
+    if socket:
+        file = str(socket).replace("%", "%%")
+        for option in ("ControlMaster=auto", f'ControlPath="{file}"', f"ControlPersist={keep_s}"):
+            yield from ("-o", option)
+    else:
+        # A connection that the user shares is used; none is opened that would outlive this one.
+        yield from ("-o", "ControlMaster=no")
 
 
 def _destination(host: str, user: str | None, port: int | None) -> Iterator[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from mounttool.config import Fleet
-from mounttool.deliver import openssh
+from mounttool.deliver import kept, openssh
 from mounttool.deliver.shell import EndedError, OverlongError, Prompted, Shell, Stream
 from mounttool.deliver.talk import Talk
 from mounttool.errors import HostError, InputError, SecretError
@@ -17,6 +18,12 @@ _STARTED = "mounttool-shell-started"
 _PROMPT = "mounttool-sudo-password:"
 _SHELL = f"sh -c 'echo {_STARTED}; exec sh -s'"
 _LONGEST_PAUSE_S = 15.0
+#: What a kept connection may take until there is a shell.
+_KEPT_S = 5.0
+
+
+class _SilentError(Exception):
+    """There is no shell within the limit; carries what was said until then."""
 
 
 class SshSession:
@@ -87,15 +94,43 @@ class SshSession:
         raise AssertionError  # connect_attempts is at least 1
 
     def _attempt(self) -> Shell:
+        """Return a shell over the connection that an earlier command has kept, or over a new one."""
+        limit_s = min(self._fleet.connect_timeout_s, self._deadline - time.monotonic())
+        socket = kept.socket(self.host, self._fleet)
+        if socket and socket.exists():
+            began = time.monotonic()
+            try:
+                return self._login(min(limit_s / 2, _KEPT_S), socket)
+            except _SilentError:
+                pass
+            except EndedError as error:
+                # All other statuses are the far side's: sudo's, say.
+                if error.returncode != openssh.FAILED:
+                    raise
+            # Its node may have lost power: what it says of itself, it says to a new connection.
+            kept.forget(socket)
+            limit_s -= time.monotonic() - began
+        try:
+            return self._login(limit_s, socket)
+        except _SilentError as error:
+            raise self._silent(str(error)) from None
+
+    def _login(self, limit_s: float, socket: Path | None) -> Shell:
+        """Return a shell of root's.
+
+        Raises:
+            EndedError: ssh, or what it started there, ended first.
+            _SilentError: there is none after ``limit_s``; carries what was said.
+
+        """
         fleet = self._fleet
-        limit_s = min(fleet.connect_timeout_s, self._deadline - time.monotonic())
         command = _SHELL
         if fleet.sudo:
             # The password goes to sudo's prompt and nowhere else: without a prompt it is not sent.
             how = f"-S -p {_PROMPT}" if fleet.sudo_password else "-n"
             command = f"exec sudo {how} {_SHELL}"
         try:
-            shell = Shell(openssh.argv(self.host, fleet, limit_s, command))
+            shell = Shell(openssh.argv(self.host, fleet, limit_s, command, socket))
         except OSError as error:
             raise InputError(f"ssh: {error.strerror}", hint="install OpenSSH's client") from None
         started = Stream(_STARTED.encode())
@@ -110,7 +145,7 @@ class SshSession:
         except BaseException as error:
             shell.close()
             if isinstance(error, TimeoutError):
-                raise self._silent(str(said)) from None
+                raise _SilentError(str(said)) from None
             raise
         return shell
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,29 +23,12 @@ from mounttool.errors import HostError, InputError
 FAR_S = 60
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> sshd.Keys:
-    return sshd.Keys(tmp_path_factory.mktemp("keys"))
-
-
 def settings(keys: sshd.Keys, **changes: object) -> Fleet:
     known = {
         "key": str(keys.user), "known_hosts": str(keys.known_hosts), "ssh_config": "/dev/null",
-        "connect_attempts": 1, "connect_timeout_s": FAR_S, "deadline_s": FAR_S,
+        "connect_attempts": 1, "connect_timeout_s": FAR_S, "deadline_s": FAR_S, "keep_connections_s": 0,
     }  # fmt: skip
     return Fleet.model_validate({**known, **changes})
-
-
-@pytest.fixture(scope="module")
-def ports(keys: sshd.Keys) -> Iterator[dict[str, int]]:
-    with sshd.serving(keys) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def node(ports: dict[str, int]) -> int:
-    """A server that does all as it should, with a real shell."""
-    return ports["shell"]
 
 
 def test_scripts_run_one_after_another_on_one_connection(keys: sshd.Keys, node: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mounttool import lab
 from mounttool.config import Fleet
 from mounttool.deliver.ssh import SshSession
 from mounttool.errors import HostError
@@ -63,3 +64,30 @@ def test_a_script_larger_than_a_window_is_run_whole(session: SshSession) -> None
 def test_a_connection_that_breaks_is_told_as_such(session: SshSession) -> None:
     with pytest.raises(HostError, match="node1: run: the connection broke"):
         session.run("pkill -9 -f 'sshd-session: ops'; sleep 5", timeout_s=20)
+
+
+def login(site: Site) -> str:
+    """Log in as a command of its own does; what tells its connection from others."""
+    fleet = Fleet(user="root", ssh_config=str(site.lab.ssh_config), deadline_s=60)
+    session = SshSession("node1", fleet)
+    try:
+        return session.run("echo $SSH_CONNECTION").stdout
+    finally:
+        session.close()
+
+
+def test_the_next_command_uses_the_connection_of_the_one_before(site: Site) -> None:
+    first = login(site)
+
+    assert first
+    assert login(site) == first
+
+
+@pytest.mark.parametrize("event", ["reboot", "powercut"])
+def test_a_node_that_was_away_is_logged_in_to_anew(site: Site, event: str) -> None:
+    before = login(site)
+    {"reboot": lab.reboot, "powercut": lab.powercut}[event]("node1")
+
+    after = login(site)
+    assert after
+    assert after != before
