@@ -20,6 +20,7 @@ from typing import Any
 
 from mounttool import config as configs
 from mounttool import lab, systemd
+from mounttool.deliver import kept
 from mounttool.deliver.apply import facts
 from mounttool.deliver.ssh import SshSession
 from mounttool.plan import Directory, Environment, Package, Plan, Program, Release, Symlink, Unit
@@ -27,11 +28,12 @@ from mounttool.plan import Directory, Environment, Package, Plan, Program, Relea
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ARCHIVE = "/var/cache/juicefs-release.tar.gz"
-#: What each run begins with, and what it is called in the table.
+#: What each run is called. Before all but one, no connection is left of the run before: it was another evening.
 PHASES = {
     "install": "first run, the client's release downloaded",
     "first": "first run, the client there",
-    "again": "nothing to do",
+    "evening": "nothing to do",
+    "again": "nothing to do, within a minute of another run",
     "option": "one option changed",
 }
 TOOLS = ("mounttool", "fab", "ansible", "pyinfra")
@@ -57,6 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mounttool-fleet-") as scratch:
         site = _site(arguments, Path(scratch))
         rows = _measure(site, arguments.repeats, arguments.tools)
+        _hang_up(site)
         if not arguments.keep_lab:
             lab.down()
     document = {"made": _now(), "conditions": _conditions(arguments), "rows": rows}
@@ -147,16 +150,20 @@ def _measure(site: Site, repeats: int, tools: Sequence[str]) -> list[dict[str, A
                     rows.append({"tool": tool, "phase": phase, "repeat": repeat, "seconds": seconds})
         seconds = _timed(lambda: _bare(site))
         if repeat:
-            rows.append({"tool": BARE, "phase": "again", "repeat": repeat, "seconds": seconds})
+            rows += [
+                {"tool": BARE, "phase": phase, "repeat": repeat, "seconds": seconds} for phase in ("evening", "again")
+            ]
         sys.stderr.write(f"{repeat}/{repeats}\n")
     return rows
 
 
 def _phases(site: Site, tool: str) -> list[tuple[str, float]]:
     found = []
-    for phase, changed in (("install", 0), ("first", 0), ("again", 0), ("option", 1)):
+    for phase, changed in (("install", 0), ("first", 0), ("evening", 0), ("again", 0), ("option", 1)):
         if phase in {"install", "first"}:
             _reset(site, client=phase == "install")
+        if phase != "again":
+            _hang_up(site)
         found.append((phase, _timed(lambda changed=changed: _RUN[tool](site, changed))))  # type: ignore[misc]
         _look(site, changed)
     return found
@@ -169,33 +176,27 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _mounttool(site: Site, changed: int) -> None:
-    _call([_tool("mounttool"), "mount", "--config", str(site.configs[changed])])
+    _call([_tool("mounttool"), "mount", "--config", str(site.configs[changed])], {"XDG_RUNTIME_DIR": str(site.folder)})
 
 
 def _fab(site: Site, changed: int) -> None:
-    _call([_tool("fab"), "mount", "--config", str(site.configs[changed])])
+    _call([_tool("fab"), "mount", "--config", str(site.configs[changed])], {"XDG_RUNTIME_DIR": str(site.folder)})
 
 
 def _ansible(site: Site, changed: int) -> None:
     hosts = site.folder / "hosts"
     hosts.write_text("".join(f"{node} ansible_user=ops\n" for node in site.nodes))
-    # Connections are not shared with the run before: it was another evening.
-    control = Path(tempfile.mkdtemp(dir=site.folder))
     settings = {
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_FORKS": str(len(site.nodes)),
         "ANSIBLE_SSH_COMMON_ARGS": f"-F {site.ssh_config}",
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(site.folder / "ansible-connections"),
         "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
         "ANSIBLE_HOME": str(site.folder / "ansible"),
         "ANSIBLE_LOCALHOST_WARNING": "0",
     }
     playbook = str(HERE / "peers" / "mount.yml")
-    try:
-        _call([_peer("ansible-playbook"), "-i", str(hosts), "-e", f"@{site.desired[changed]}", playbook], settings)
-    finally:
-        for socket in control.iterdir():
-            subprocess.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "x"], capture_output=True, check=False)
+    _call([_peer("ansible-playbook"), "-i", str(hosts), "-e", f"@{site.desired[changed]}", playbook], settings)
 
 
 def _pyinfra(site: Site, changed: int) -> None:
@@ -234,6 +235,13 @@ def _reset(site: Site, *, client: bool) -> None:
     )
     for node in site.nodes:
         lab.run(node, script, timeout_s=120)
+
+
+def _hang_up(site: Site) -> None:
+    """End the connections that mounttool and Ansible keep for 60 s each."""
+    for folder in ("mounttool", "ansible-connections"):
+        for socket in (site.folder / folder).glob("*"):
+            kept.forget(socket)
 
 
 def _look(site: Site, changed: int) -> None:

@@ -130,6 +130,7 @@ key = "{folder}/id"
 known_hosts = "{folder}/known_hosts"
 ssh_config = "{folder}/ssh_config"
 parallelism = {arguments.at_once}
+keep_connections_s = 0
 
 [mount.checkpoints]
 backend = "juicefs"
