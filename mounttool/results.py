@@ -20,13 +20,15 @@ from pyarrow import parquet
 
 from mounttool.errors import ResultsError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 JOURNAL = "rows.jsonl"
 SEALED = "rows.parquet"
 
+#: The columns that rows of an older version lack. In all else these mean the same, and are read as before.
+_LACKED: Mapping[int, tuple[str, ...]] = {2: ("t_frozen_s",)}
+
 # The backend of rows from a node's own disk, which the others are compared to.
 BASELINE = "local"
-
 #: The engine that times each phase by itself; only its rows are ranked.
 ENGINE = "mounttool"
 #: The same, doing just what fio does beside it, a file for each rank: both are there to be checked against each other.
@@ -51,8 +53,9 @@ class Row:
     ``phase`` is ``write``, ``restore``, ``kill`` or an operation on metadata. A write is acknowledged after ``t_ack_s``
     (open and every write), ``t_flush_s`` (fsync) and ``t_close_s``, and durable ``t_lag_s`` later, when another node
     has read it back equal. ``wall_s`` is the whole: their sum, and for a restore the time until its last byte.
-    ``bw_ack`` and ``bw_durable`` are bytes over the time until acknowledged, and durable. Latencies are those of single
-    calls in nanoseconds; ``hist`` has how many calls had which, as ``NS:CALLS NS:CALLS``.
+    ``t_frozen_s`` is for how long a real process stood still for it. ``bw_ack`` and ``bw_durable`` are bytes over the
+    time until acknowledged, and durable. Latencies are those of single calls in nanoseconds; ``hist`` has how many
+    calls had which, as ``NS:CALLS NS:CALLS``.
 
     ``resident_frac`` is the share of the data that was still in the reader's page cache before it was read; ``nic_rx``
     and ``nic_tx`` count the node's network meanwhile. ``checksum_ok``: another node read what was written. What does
@@ -93,6 +96,7 @@ class Row:
     t_flush_s: float | None = None
     t_close_s: float | None = None
     t_lag_s: float | None = None
+    t_frozen_s: float | None = None
     t_first_byte_s: float | None = None
     wall_s: float = 0.0
     bw_ack: float | None = None
@@ -171,7 +175,7 @@ def load(paths: Sequence[Path]) -> pd.DataFrame:
         ResultsError: there are no rows, or one cannot be read; names its file and line.
 
     """
-    tables = {file: _read(file) for path in paths for file in _files(path)}
+    tables = {file: _with_all_columns(_read(file)) for path in paths for file in _files(path)}
     try:
         table = pa.concat_tables([SCHEMA.empty_table(), *tables.values()])
     except pa.ArrowInvalid:
@@ -232,12 +236,25 @@ def _read(path: Path) -> pa.Table:
         raise ResultsError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
+def _with_all_columns(table: pa.Table) -> pa.Table:
+    """Return a table of an older version with what its rows say nothing of; any other as it is."""
+    if table.num_columns >= len(COLUMNS):
+        return table  # a look at the versions would make loading a tenth slower
+    for name in _LACKED.get(next(iter(_versions(table)), 0), ()):
+        table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
+    return table.select(COLUMNS) if set(table.column_names) == set(COLUMNS) else table
+
+
+def _versions(table: pa.Table) -> list[int]:
+    return table["schema_version"].unique().to_pylist() if "schema_version" in table.column_names else []
+
+
 def _misfits(tables: Mapping[Path, pa.Table]) -> Iterator[ResultsError]:
     for path, table in tables.items():
         if not table.schema.equals(SCHEMA):
-            versions = table["schema_version"].unique().to_pylist() if "schema_version" in table.column_names else []
-            if versions == [SCHEMA_VERSION]:
-                yield ResultsError(f"{path}: other columns than those of schema version {SCHEMA_VERSION}")
+            versions = _versions(table)
+            if versions in ([SCHEMA_VERSION], *([version] for version in _LACKED)):
+                yield ResultsError(f"{path}: other columns than those of schema version {versions[0]}")
             yield _other_version(str(path), ", ".join(map(str, versions)) or "none")
 
 
@@ -260,8 +277,9 @@ def _row(line: str, where: str) -> Row:
     if not isinstance(values, dict):
         raise ResultsError(f"{where}: expected an object, found {line[:40]!r}")
     # Checked before the columns: another version may have others, and its numbers may mean something else.
-    if values.get("schema_version") != SCHEMA_VERSION:
-        raise _other_version(where, values.get("schema_version"))
+    if (version := values.get("schema_version")) not in (SCHEMA_VERSION, *_LACKED):
+        raise _other_version(where, version)
+    values = {**dict.fromkeys(_LACKED.get(version, ())), **values}
     for name in COLUMNS:
         if name not in values:
             raise ResultsError(f"{where}: {name} is missing")
@@ -275,7 +293,7 @@ def _row(line: str, where: str) -> Row:
 
 def _other_version(where: str, version: object) -> ResultsError:
     return ResultsError(
-        f"{where}: schema_version = {version}: expected {SCHEMA_VERSION}",
+        f"{where}: schema_version = {version}: expected {' or '.join(map(str, (*_LACKED, SCHEMA_VERSION)))}",
         hint="these rows are of another mounttool, whose numbers mean something else: measure again",
     )
 

@@ -81,9 +81,10 @@ def test_a_journal_that_cannot_be_read_is_not_sealed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "told"),
     [
-        ({"run_id": ["a"], "schema_version": [3]}, "schema_version = 3: expected 2"),
+        ({"run_id": ["a"], "schema_version": [4]}, "schema_version = 4: expected 2 or 3"),
+        ({"run_id": ["a"], "schema_version": [3]}, "other columns than those of schema version 3"),
         ({"run_id": ["a"], "schema_version": [2]}, "other columns than those of schema version 2"),
-        ({"run_id": ["a"]}, "schema_version = none: expected 2"),
+        ({"run_id": ["a"]}, "schema_version = none: expected 2 or 3"),
     ],
 )
 def test_parquet_of_another_kind_is_refused(tmp_path: Path, columns: dict[str, list[object]], told: str) -> None:
@@ -107,7 +108,7 @@ def test_parquet_that_is_damaged_is_named(tmp_path: Path) -> None:
         ({"warmup": 1}, "warmup = 1: expected bool"),
         ({"rank": True}, "rank = True: expected int"),
         ({"nic_rx": 0.5}, "nic_rx = 0.5: expected int or nothing"),
-        ({"schema_version": 99}, "schema_version = 99: expected 2"),
+        ({"schema_version": 99}, "schema_version = 99: expected 2 or 3"),
         ({"colour": "blue"}, "unknown column colour"),
     ],
 )
@@ -129,6 +130,24 @@ def test_a_line_that_is_no_row_is_named(tmp_path: Path, line: str) -> None:
 
     with pytest.raises(ResultsError, match=r"rows\.jsonl:1: "):
         load([path])
+
+
+def test_rows_of_the_version_before_are_read_beside_newer_ones(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    append(tmp_path / "a" / JOURNAL, [row(run_id="a", schema_version=2)])
+    older = parquet.read_table(seal(tmp_path / "a")).drop_columns("t_frozen_s")
+    parquet.write_table(older, tmp_path / "a" / SEALED, store_schema=False)
+    values = asdict(row(run_id="b", schema_version=2))
+    del values["t_frozen_s"]
+    (tmp_path / "b" / JOURNAL).write_text(json.dumps(values) + "\n", encoding="utf-8")
+    append(tmp_path / "c" / JOURNAL, [row(run_id="c", t_frozen_s=1.5)])
+
+    found = load([tmp_path])
+    assert list(found["schema_version"]) == [2, 2, 3]
+    assert list(found["t_frozen_s"].dropna()) == [1.5]
+    assert list(found.columns) == list(COLUMNS)
+    comparable(found)
 
 
 def test_no_rows_at_all_are_an_error(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def refuse_unfit(workload: Workload, facts: Sequence[Facts]) -> None:
         UnsupportedError: fio is missing on a node.
 
     """
-    if not workload.file or workload.parent:
+    if not workload.file or workload.parent or workload.process:
         raise InputError(f"--engine both: fio cannot do what {workload.title} does", hint="criu-full is one it can do")
     for fact in facts:
         if not fact.fio:

@@ -115,7 +115,7 @@ def _rows(
             t_ack_s=one.ack_s,
             t_flush_s=one.flush_s,
             t_close_s=one.close_s,
-            wall_s=one.ack_s + one.flush_s + one.close_s,
+            wall_s=one.acknowledged_s,
             fsync_calls=one.fsync_calls,
             checksum_ok=survived.get(one.rank, False),
             error=one.error,

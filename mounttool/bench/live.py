@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from mounttool.bench.node import Workplace
-from mounttool.bench.rows import COLD_SHARE
+from mounttool.bench.rows import is_cold
 from mounttool.errors import MounttoolError, StepError, UnsupportedError
 from mounttool.plan import Cache
 from mounttool.quantities import format_bytes
@@ -54,8 +54,13 @@ class LiveMove:
 
     ``frozen_s`` is CRIU's own: from when the process stood still until its last image was written. ``dump_s`` is the
     whole dump, ``sync_s`` the fsync of all images after it, and ``visible_s`` the time from then until the other node
-    saw every image at its size; a round trip of the connection is in that. ``restore_s`` lasts until the process
-    counted on. ``received_bytes`` came in over the reader's network meanwhile, of images of ``image_bytes``.
+    saw every image at its size; a round trip of the connection is in that, and it is None without another node.
+    ``restore_s`` lasts until the process counted on.
+
+    ``images`` are the sizes by name. The writer's network sent ``sent_bytes`` until they were synced. ``resident`` is
+    the share of them that lay in the reader's page cache before the restore; during it ``received_bytes`` came in over
+    the network, and ``fetched_bytes`` from disks. The dump and the restore were asked for at ``dump_at_ns`` and
+    ``restore_at_ns`` of Unix' time.
     """
 
     writer: str
@@ -63,24 +68,33 @@ class LiveMove:
     pid: int
     memory_bytes: int
     counted: int
-    image_bytes: int
-    image_files: int
+    images: Mapping[str, int]
+    dump_at_ns: int
     frozen_s: float
     dump_s: float
     sync_s: float
-    visible_s: float
+    visible_s: float | None
+    sent_bytes: int
+    restore_at_ns: int
     restore_s: float
+    resident: float
     received_bytes: int
+    fetched_bytes: int
+
+    @property
+    def image_bytes(self) -> int:
+        """What the dump wrote."""
+        return sum(self.images.values())
 
     @property
     def durable_s(self) -> float:
         """From the dump's start until another node could read the whole."""
-        return self.dump_s + self.sync_s + self.visible_s
+        return self.dump_s + self.sync_s + (self.visible_s or 0.0)
 
     @property
     def cold(self) -> bool:
         """Whether the images were seen to come over the network, and not from a cache of the reader."""
-        return self.received_bytes >= COLD_SHARE * self.image_bytes
+        return is_cold(self.resident, self.received_bytes, self.image_bytes)
 
 
 class _PidTakenError(StepError):
@@ -89,6 +103,8 @@ class _PidTakenError(StepError):
 
 def check(writer: Session, reader: Session, path: str, memory_bytes: int) -> None:
     """Look whether a process of that much memory can be moved between the nodes through ``path``.
+
+    With one node in both places it is the node's own disk.
 
     Raises:
         UnsupportedError: CRIU or Python is missing, the kernel lacks what CRIU needs, the reader's CPU lacks what the
@@ -102,7 +118,7 @@ def check(writer: Session, reader: Session, path: str, memory_bytes: int) -> Non
         found = node.look()
         cpus.append((found["machine"], found["cpu"]))
         place = Workplace(session, path, _LOOK_S).place()
-        if place.mount_point == "/":
+        if place.mount_point == "/" and reader is not writer:
             raise UnsupportedError(f"{session.host}: {path} lies on the root disk", hint="mount it first")
         for what, free_bytes in ((path, place.free_bytes), ("its memory", int(found["free_bytes"]))):
             if free_bytes < memory_bytes + _ROOM_BYTES:
@@ -126,13 +142,15 @@ def move(
     memory_bytes: int,
     *,
     caches: Sequence[Cache] = (Cache("page"),),
+    seed: int | None = None,
     timeout_s: float = 900,
     progress: Callable[[str], None],
 ) -> LiveMove:
     """Start a process on ``writer``, dump it into a new directory below ``path``, go on with it on ``reader``, end it.
 
-    ``caches`` of the reader are emptied before. Each step takes at most ``timeout_s``. `check` has said that it can be
-    done. Neither a process nor an image is left, whatever happens.
+    ``reader`` may be the writer itself, for a path on its own disk. Its ``caches`` are emptied before. ``seed`` makes
+    the memory's bytes; None: nobody can make them again. Each step takes at most ``timeout_s``. `check` has said that
+    it can be done. Neither a process nor an image is left, whatever happens.
 
     Raises:
         StepError: a step failed on a node; or the process lost a count, or a byte of its memory.
@@ -143,7 +161,7 @@ def move(
         name = _name()
         source, sink = (_Node(session, name, path, timeout_s) for session in (writer, reader))
         try:
-            return _moved(source, sink, memory_bytes, caches)
+            return _moved(source, sink, memory_bytes, secrets.randbelow(2**32) if seed is None else seed, caches)
         except _PidTakenError as error:
             if attempt == _ATTEMPTS:
                 raise
@@ -243,18 +261,21 @@ class _Node:
             progress(f"warning: {self.session.host}: {self.images} or its process may be left: {error}")
 
 
-def _moved(source: _Node, sink: _Node, memory_bytes: int, caches: Sequence[Cache]) -> LiveMove:
-    seed = secrets.randbelow(2**32)
+def _moved(source: _Node, sink: _Node, memory_bytes: int, seed: int, caches: Sequence[Cache]) -> LiveMove:
+    elsewhere, visible_s = sink.session is not source.session, None
     pid = source.step("start", "start a process", work=source.work, memory_bytes=memory_bytes, seed=seed)["pid"]
-    if not sink.ask("free", pid=pid)["free"]:
+    if elsewhere and not sink.ask("free", pid=pid)["free"]:
         raise _PidTakenError(sink.session.host, "look for the process' number", "free", (f"{pid} is taken there",))
+    dump_at_ns = time.time_ns()
     dumped = source.step("dump", "dump", pid=pid, work=source.work, images=source.images)
-    synced_at = time.monotonic()
-    sink.step("see", "see the images", images=sink.images, sizes=dumped["sizes"])
-    visible_s = time.monotonic() - synced_at
-    for cache in caches:
-        Workplace(sink.session, sink.images, sink.timeout_s).empty(cache, keep=sink.path, whole_mount=True)
-    restored = sink.step("restore", "restore", work=sink.work, images=sink.images, counted=dumped["count"])
+    if elsewhere:
+        synced_at = time.monotonic()
+        sink.step("see", "see the images", images=sink.images, sizes=dumped["sizes"])
+        visible_s = time.monotonic() - synced_at
+    workplace = Workplace(sink.session, sink.images, sink.timeout_s)
+    workplace.empty_all(caches, keep=sink.path, whole_mount=elsewhere)
+    restore_at_ns = time.time_ns()
+    restored = sink.step("restore", "restore", pid=pid, work=sink.work, images=sink.images, counted=dumped["count"])
     ended = sink.step("end", "end the process", pid=pid, work=sink.work)
     return LiveMove(
         writer=source.session.host,
@@ -262,14 +283,18 @@ def _moved(source: _Node, sink: _Node, memory_bytes: int, caches: Sequence[Cache
         pid=pid,
         memory_bytes=memory_bytes,
         counted=_counted(sink.session.host, dumped["count"], ended["count"]),
-        image_bytes=sum(dumped["sizes"].values()),
-        image_files=len(dumped["sizes"]),
+        images=dumped["sizes"],
+        dump_at_ns=dump_at_ns,
         frozen_s=dumped["frozen_s"],
         dump_s=dumped["dump_s"],
         sync_s=dumped["sync_s"],
         visible_s=visible_s,
+        sent_bytes=dumped["sent_bytes"],
+        restore_at_ns=restore_at_ns,
         restore_s=restored["restore_s"],
+        resident=restored["resident"],
         received_bytes=restored["received_bytes"],
+        fetched_bytes=restored["fetched_bytes"],
     )
 
 

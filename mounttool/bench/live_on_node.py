@@ -11,6 +11,7 @@ repeated without a gap or a double in it.
 
 import base64
 import contextlib
+import ctypes
 import errno
 import hashlib
 import json
@@ -22,7 +23,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 COUNT_FILE = "count"
 CHUNK_BYTES = 2**20
@@ -32,6 +33,8 @@ LAST_COUNT = 30000
 POLL_S = 0.005
 #: The process counts so far before it is dumped, and so much further where it was restored: people see it being alive.
 SEEN = 25
+#: A part of a file whose pages are looked at together.
+WINDOW_BYTES = 2**30
 #: CRIU's own look at the kernel, and at the CPU, takes a fraction of a second.
 LOOK_S = 30
 
@@ -180,6 +183,7 @@ def free(pid: int) -> Dict[str, Any]:
 def dump(pid: int, work: str, images: str, timeout_s: float) -> Dict[str, Any]:
     """Dump the process, which ends it, and have every image on the storage."""
     os.mkdir(images)
+    sent = network_bytes()[1]
     begin = time.monotonic()
     options = ("-t", str(pid), "-D", images, "-W", work, "-o", "dump.log", "--manage-cgroups=ignore", "--display-stats")
     dumped = criu("dump", *options, timeout_s=timeout_s)
@@ -197,6 +201,7 @@ def dump(pid: int, work: str, images: str, timeout_s: float) -> Dict[str, Any]:
         "dump_s": dumped_at - begin,
         "sync_s": synced_at - dumped_at,
         "frozen_s": frozen_s(dumped.stdout),
+        "sent_bytes": network_bytes()[1] - sent,
         "sizes": sizes,
         "count": read_count(work),
     }
@@ -239,13 +244,14 @@ def size_of(path: str) -> int:
         return -1
 
 
-def restore(work: str, images: str, counted: str, timeout_s: float) -> Dict[str, Any]:
+def restore(pid: int, work: str, images: str, counted: str, timeout_s: float) -> Dict[str, Any]:
     """Restore the process, and wait until it counts on."""
-    os.makedirs(work, 0o700)
+    os.makedirs(work, 0o700, exist_ok=True)  # it is there when the process comes back to the node that it was on
     file = os.path.join(work, COUNT_FILE)
-    with open(file, "w", opener=lambda name, flags: os.open(name, flags | os.O_EXCL, 0o600)) as there:
+    with open(file, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as there:
         there.write(counted)
-    before = received_bytes()
+    resident = resident_fraction(images)
+    received, fetched = network_bytes()[0], fetched_bytes("self")
     begin = time.monotonic()
     options = ("-d", "-D", images, "-W", work, "-o", "restore.log", "--manage-cgroups=ignore")
     restored = criu("restore", *options, timeout_s=timeout_s)
@@ -255,7 +261,14 @@ def restore(work: str, images: str, counted: str, timeout_s: float) -> Dict[str,
         if time.monotonic() > begin + timeout_s:
             raise FailedError(f"the process is there, and did not count on within {timeout_s:.0f} s")
         time.sleep(POLL_S)
-    return {"restore_s": time.monotonic() - begin, "received_bytes": received_bytes() - before}
+    restored_at = time.monotonic()
+    return {
+        "restore_s": restored_at - begin,
+        "resident": resident,
+        "received_bytes": network_bytes()[0] - received,
+        # CRIU, which has ended, and the process itself: it is the one that reads its pages.
+        "fetched_bytes": fetched_bytes("self") - fetched + fetched_bytes(str(pid)),
+    }
 
 
 def end(pid: int, work: str, timeout_s: float) -> Dict[str, Any]:
@@ -348,17 +361,48 @@ def read_count(work: str) -> str:
         return ""
 
 
-def received_bytes() -> int:
-    """What came in over the network; an interface above others (bond, bridge, VLAN) counts the same once more."""
-    total = 0
+def network_bytes() -> Tuple[int, int]:
+    """What the network received and sent; an interface above others (bond, bridge, VLAN) counts the same once more."""
+    received = sent = 0
     with open("/proc/self/net/dev") as file:
         for line in file.readlines()[2:]:
             name, _, numbers = line.partition(":")
             folder = f"/sys/class/net/{name.strip()}"
             above = os.path.isdir(folder) and any(entry.startswith("lower_") for entry in os.listdir(folder))
             if name.strip() != "lo" and not above:
-                total += int(numbers.split()[0])
-    return total
+                counted = numbers.split()
+                received, sent = received + int(counted[0]), sent + int(counted[8])
+    return received, sent
+
+
+def fetched_bytes(process: str) -> int:
+    """What a process, and those that it started and waited for, fetched from disks."""
+    with open(f"/proc/{process}/io") as file:
+        return int(dict(line.split(":") for line in file)["read_bytes"])
+
+
+def resident_fraction(images: str) -> float:
+    """Which part of the images is in this kernel's page cache, by mincore(2)."""
+    paths = [os.path.join(images, name) for name in os.listdir(images)]
+    return sum(map(resident_bytes, paths)) / max(1, sum(map(size_of, paths)))
+
+
+def resident_bytes(path: str) -> int:
+    libc, resident = ctypes.CDLL(None, use_errno=True), 0
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        for begin in range(0, size, WINDOW_BYTES):
+            length = min(WINDOW_BYTES, size - begin)
+            # A private mapping can be asked for its address, a read-only one cannot.
+            with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_COPY, offset=begin) as window:
+                pages = (ctypes.c_ubyte * -(-length // mmap.PAGESIZE))()
+                first = ctypes.c_char.from_buffer(window)
+                failed = libc.mincore(ctypes.c_void_p(ctypes.addressof(first)), ctypes.c_size_t(length), pages)
+                del first
+                if failed:
+                    raise OSError(ctypes.get_errno(), "mincore", path)
+                resident += sum(page & 1 for page in bytearray(pages)) * mmap.PAGESIZE
+    return min(resident, size)
 
 
 def free_memory_bytes() -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mounttool.bench import engine
+from mounttool.bench import engine, process
 from mounttool.bench.engine import Answer, Durable, Share
 from mounttool.bench.node import Workplace
 from mounttool.bench.placement import Placement, place
@@ -45,6 +45,8 @@ def measure(
     placed = place(target, nodes, trial)
     for session in placed.sessions:
         check(target, session, trial)
+    if trial.workload.process:
+        return process.measure(target, placed, trial, progress=progress)
     with workplaces(placed.sessions, placed.writing[0].directory, trial.timeout_s, progress) as places:
         if trial.workload.metadata:
             return _metadata(target, trial, placed)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import mounttool
 from mounttool import intervals
-from mounttool.bench import crosscheck, measure, provenance
+from mounttool.bench import crosscheck, measure, process, provenance
 from mounttool.bench.provenance import Facts
 from mounttool.bench.rows import failed
 from mounttool.bench.target import Target, Trial, Where
@@ -114,6 +114,8 @@ def prepare(targets: Sequence[Target], nodes: Sequence[Session], conditions: Con
     for target in targets:
         for session in nodes:
             measure.check(target, session, first)
+        if conditions.workload.process:
+            process.check(target, nodes, conditions.size_bytes)
     if conditions.with_fio:
         crosscheck.refuse_unfit(conditions.workload, facts)
     return Prepared(tuple(targets), tuple(nodes), conditions, facts, first)
@@ -235,6 +237,7 @@ def _where(facts: Sequence[Facts], gbps: float | None) -> Where:
         vcpus=min(fact.cpus for fact in facts),
         az=" ".join(sorted({fact.az for fact in facts} - {""})),
         nic_gbps=gbps,
+        criu=alike([fact.criu for fact in facts]),
     )
 
 
@@ -274,5 +277,7 @@ def _pace(ranks: Sequence[Row]) -> str:
     seconds = max(row.wall_s for row in ranks)
     if not ranks[0].bytes:
         return f"{sum(row.files for row in ranks) / seconds:.0f} files/s"
-    durable = f" (durable after {format_seconds(seconds)})" if ranks[0].phase == "write" else ""
-    return f"{format_rate(sum(row.bytes for row in ranks) / seconds)}{durable}"
+    said = f"durable after {format_seconds(seconds)}" if ranks[0].phase == "write" else ""
+    if ranks[0].t_frozen_s is not None:
+        said += f", frozen for {format_seconds(ranks[0].t_frozen_s)}"
+    return f"{format_rate(sum(row.bytes for row in ranks) / seconds)}{said and f' ({said})'}"

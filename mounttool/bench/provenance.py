@@ -22,6 +22,7 @@ told machine "$(uname -m)"
 told cpus "$(getconf _NPROCESSORS_ONLN)"
 while read -r name kib _; do [ "$name" != MemTotal: ] || told memory_bytes "$((kib * 1024))"; done </proc/meminfo
 told fio "$(fio --version 2>/dev/null)"
+told criu "$(PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; criu --version 2>/dev/null | sed -n 's/^Version: *//p')"
 told python "$(python3 -c 'import platform; print(platform.python_version())' 2>/dev/null)"
 vendor=$(cat /sys/class/dmi/id/sys_vendor 2>/dev/null) type=$(cat /sys/class/dmi/id/product_name 2>/dev/null)
 if [ "$vendor" = 'Amazon EC2' ] && command -v curl >/dev/null 2>&1; then
@@ -87,6 +88,7 @@ class Facts:
     instance_type: str = UNKNOWN
     az: str = ""
     fio: str = ""
+    criu: str = ""
     python: str = ""
 
 

@@ -25,8 +25,9 @@ _RESIDENT_SHARE = 1 - COLD_SHARE
 class Wrote:
     """What one rank's write was seen to take, on one node; times as in `mounttool.results.Row`.
 
-    ``latencies_ns`` counts the calls of each latency. ``lag_s`` is None when no other node was there to look, and
-    infinite when none saw it in time. ``error`` is what broke it off.
+    ``latencies_ns`` counts the calls of each latency. ``close_s`` is None when that is in ``ack_s``, ``frozen_s`` when
+    nothing stood still meanwhile. ``lag_s`` is None when no other node was there to look, and infinite when none saw it
+    in time. ``sent_bytes`` left over the node's network while its ranks wrote. ``error`` is what broke it off.
     """
 
     rank: int
@@ -35,13 +36,19 @@ class Wrote:
     bytes: int = 0
     ack_s: float = 0.0
     flush_s: float = 0.0
-    close_s: float = 0.0
+    close_s: float | None = 0.0
     lag_s: float | None = None
+    frozen_s: float | None = None
     latencies_ns: Mapping[int, int] = field(default_factory=dict)
     fsync_calls: int = 0
     cpu_s: float | None = None
-    nic_tx: int | None = None
+    sent_bytes: int | None = None
     error: str = ""
+
+    @property
+    def acknowledged_s(self) -> float:
+        """Until the last file was closed."""
+        return self.ack_s + self.flush_s + (self.close_s or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +79,8 @@ class Restored:
 
 def written(target: Target, trial: Trial, work: Work, wrote: Wrote, *, equal: bool, on_one_node: bool) -> Row:
     """Return the row of one rank's write. ``equal``: another node read what it wrote, as far as it was asked."""
-    acknowledged_s = wrote.ack_s + wrote.flush_s + wrote.close_s
     lag_s = None if wrote.lag_s is None or math.isinf(wrote.lag_s) else wrote.lag_s
-    wall_s = acknowledged_s + (lag_s or 0.0)
+    wall_s = wrote.acknowledged_s + (lag_s or 0.0)
     reason = _unproven_write(work, wrote, equal=equal, on_one_node=on_one_node)
     cost = prices.of_write(target.backend, target.tier, [file.size_bytes for file in work.files], kept_s=wall_s)
     return dataclasses.replace(
@@ -84,11 +90,12 @@ def written(target: Target, trial: Trial, work: Work, wrote: Wrote, *, equal: bo
         t_flush_s=wrote.flush_s,
         t_close_s=wrote.close_s,
         t_lag_s=lag_s,
+        t_frozen_s=wrote.frozen_s,
         wall_s=wall_s,
         bw_ack=_rate(wrote.bytes, wrote.ack_s),
         bw_durable=None if reason else _rate(wrote.bytes, wall_s),
         fsync_calls=wrote.fsync_calls,
-        nic_tx=wrote.nic_tx,
+        nic_tx=wrote.sent_bytes,
         cpu_s=wrote.cpu_s,
         checksum_ok=equal,
         error=wrote.error,
@@ -101,8 +108,7 @@ def restored(target: Target, trial: Trial, work: Work, read: Restored, *, on_one
     """Return the row of one rank's restore."""
     # A mount's bytes come over the network; the baseline's come from the node's own disk, as the kernel counts them.
     seen_bytes = read.received_bytes if target.shared else read.fetched_bytes
-    fresh = read.resident is None or read.resident <= _RESIDENT_SHARE
-    cold = fresh and seen_bytes >= COLD_SHARE * read.node_bytes
+    cold = is_cold(read.resident, seen_bytes, read.node_bytes)
     reason = _unproven_restore(work, read, cold=cold, on_one_node=on_one_node)
     cost = prices.of_read(target.backend, target.tier, [file.size_bytes for file in (*work.files, *work.before)])
     return dataclasses.replace(
@@ -120,6 +126,15 @@ def restored(target: Target, trial: Trial, work: Work, read: Restored, *, on_one
         valid=not reason,
         invalid_reason=reason,
     )
+
+
+def is_cold(resident: float | None, seen_bytes: int, read_bytes: int) -> bool:
+    """Return whether a read came from the storage.
+
+    ``resident`` is the share that lay in the page cache before, None where nobody looked; ``seen_bytes`` were counted
+    as coming in, of ``read_bytes``.
+    """
+    return (resident is None or resident <= _RESIDENT_SHARE) and seen_bytes >= COLD_SHARE * read_bytes
 
 
 def failed(target: Target, trial: Trial, phase: str, host: str, error: str) -> tuple[Row, ...]:
@@ -148,7 +163,7 @@ def blank(target: Target, trial: Trial, phase: str, work: Work) -> Row:
         workload_version=trial.workload.version,
         size_bytes=trial.size_bytes,
         engine=ENGINE,
-        engine_version=where.version,
+        engine_version=f"{where.version}, CRIU {where.criu}" if trial.workload.process else where.version,
         kernel=where.kernel,
         instance_type=where.instance_type,
         vcpus=where.vcpus,

@@ -74,6 +74,7 @@ class Where:
     vcpus: int
     az: str
     nic_gbps: float | None
+    criu: str = ""
 
 
 @dataclass(frozen=True, slots=True)

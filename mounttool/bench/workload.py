@@ -138,6 +138,7 @@ class Workload(_Table):
     readers: Literal["next", "each"] = "next"
     size: Size | None = None
     compress_percent: Percent = 0
+    process: bool = False
     file: tuple[Files, ...] = ()
     parent: Parent | None = None
     shards: Shards | None = None
@@ -149,6 +150,8 @@ class Workload(_Table):
     def _has_one_kind_of_work(self) -> Workload:
         if sum(map(bool, (self.file, self.shards, self.metadata))) != 1:
             raise ValueError("exactly one of [[file]], [shards] and [metadata]")
+        if self.process and not (self.file and self.writers == "one" and self.readers == "next" and not self.parent):
+            raise ValueError("process: only with [[file]], one writer and the next node as its reader")
         if self.variant not in (self.variants or {""}):
             raise ValueError(f"variant: one of {', '.join(self.variants) or 'none'}")
         if self.shards and not all(variant.transformer for variant in self.variants.values()):

@@ -34,10 +34,11 @@ class Figures:
     """One target in one phase. A repeat's rate is what all ranks moved over the slowest rank's time.
 
     A write's time ends when another node has read it back; ``acknowledged`` is the median of what a clock that stops at
-    the last ``write`` would have said, and ``steps_s`` are the medians of the slowest rank's `STEPS`. ``rates`` are the
-    valid repeats' in the order of time; ``interval`` is the 95 % bootstrap interval of their median, ``cv`` their
-    coefficient of variation: both None below two. ``ratio`` is the median over the baseline's, with its interval.
-    ``usd`` is what one repeat cost. What cannot be said of no valid repeat is None; ``invalid`` counts those left out.
+    the last ``write`` would have said, and ``steps_s`` are the medians of the slowest rank's `STEPS`; ``frozen_s`` is
+    for how long a real process stood still for it. ``rates`` are the valid repeats' in the order of time; ``interval``
+    is the 95 % bootstrap interval of their median, ``cv`` their coefficient of variation: both None below two.
+    ``ratio`` is the median over the baseline's, with its interval. ``usd`` is what one repeat cost. What cannot be said
+    of no valid repeat is None; ``invalid`` counts those left out.
     """
 
     target: str
@@ -53,6 +54,7 @@ class Figures:
     ratio_interval: tuple[float, float] | None
     acknowledged: float | None
     steps_s: tuple[float | None, ...]
+    frozen_s: float | None
     first_byte_s: float | None
     usd: float | None
     invalid: int
@@ -146,6 +148,7 @@ def _repeats(rows: pd.DataFrame) -> pd.DataFrame:
         reason=("invalid_reason", "max"),
         error=("error", "max"),
         first_byte_s=("t_first_byte_s", "max"),
+        frozen_s=("t_frozen_s", "max"),
         # A cost that is unknown for one rank is unknown for all.
         usd=("usd", lambda costs: costs.sum(skipna=False)),
         **{step: (step, "max") for step in STEPS},
@@ -186,6 +189,7 @@ def _figures(repeats: pd.DataFrame, baseline: Sequence[float]) -> Figures:
         ratio_interval=intervals.of_ratio(rates.tolist(), baseline),
         acknowledged=_median(valid["acknowledged"]),
         steps_s=tuple(_median(valid[step]) for step in STEPS),
+        frozen_s=_median(valid["frozen_s"]),
         first_byte_s=_median(valid["first_byte_s"]),
         usd=_median(valid["usd"]) if valid["usd"].notna().all() else None,
         invalid=len(repeats) - len(rates),

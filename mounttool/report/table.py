@@ -16,8 +16,10 @@ from mounttool.report.compare import BYTE_PHASES, Comparison, Figures, compare
 
 _SPREAD = ("median", "95 % CI", "min to max", "n", "not\nvalid", "CV", "of\nbaseline")
 _STEPS = (
-    "durable\nMB/s", "acknowledged\nMB/s", "ratio", "t_ack", "t_flush", "t_close", "t_lag", "USD",
+    "durable\nMB/s", "acknowledged\nMB/s", "ratio", "t_ack", "t_flush", "t_close", "t_lag",
 )  # fmt: skip
+#: Only where a real process was dumped: for how long it stood still, most of it in ``t_ack``.
+_FROZEN = "frozen"
 
 
 def tables(frame: pd.DataFrame, *, allow: Sequence[str] = ()) -> RenderableType:
@@ -87,7 +89,8 @@ def _cells(figures: Figures) -> tuple[str, ...]:
 def _steps(writes: Sequence[Figures]) -> Table:
     shown = Table(title="where the time of a write goes (medians of the slowest rank)")
     shown.add_column("target", overflow="fold")
-    for name in _STEPS:
+    with_process = any(figures.frozen_s is not None for figures in writes)
+    for name in (*_STEPS, *([_FROZEN] if with_process else []), "USD"):
         shown.add_column(name, justify="right")
     for figures in writes:
         if figures.median is None:
@@ -98,7 +101,8 @@ def _steps(writes: Sequence[Figures]) -> Table:
             _number(figures.median, "write"),
             "" if acknowledged is None else _number(acknowledged, "write"),
             "" if acknowledged is None else f"{acknowledged / figures.median:.2f}x",
-            *("" if step is None else format_seconds(step) for step in figures.steps_s),
+            *map(_time, figures.steps_s),
+            *([_time(figures.frozen_s)] if with_process else []),
             "unknown" if usd is None else f"{usd:.4f}",
         )
     return shown
@@ -134,6 +138,10 @@ def _lines(comparison: Comparison) -> Iterator[str]:
 
 def _name(figures: Figures) -> str:
     return f"{figures.target} (baseline)" if figures.is_baseline else figures.target
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else format_seconds(seconds)
 
 
 def _number(rate: float, phase: str) -> str:

@@ -17,6 +17,7 @@ from mounttool.errors import InputError, UnsupportedError
 from mounttool.quantities import format_bytes, format_seconds
 from mounttool.session import Session
 from mounttool.tasks._command import ALL, Choice, command, hosts_of
+from mounttool.tasks._process import SMALLEST_BYTES, refuse_mount, refuse_single_host
 from mounttool.terminal import Progress, err, out, print_json
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _ENGINES = ("mounttool", "both")
 
 
 @command(
-    workload="what is written and read, such as criu-full, criu-incr:20, ml-shard:8b, gang, meta",
+    workload="what is written and read, such as criu-full, criu-incr:20, criu-live, ml-shard:8b, gang, meta",
     size="how much the largest rank writes, such as 4GiB; full: a model's own bytes; default: the workload's",
     ranks="how many processes write at once on each writing node",
     repeats="how often each target is measured, MIN or MIN:MAX: until the medians are known within 5 %",
@@ -88,6 +89,11 @@ def bench(
     loaded = configs.load(config)
     mounts = loaded.select(backend=backend, name=name)
     addresses = hosts_of(loaded, hosts)
+    if chosen.process:
+        _refuse_for_a_process(conditions, kill=kill_writer or bool(kill_command))
+        for mount in mounts:
+            refuse_mount(mount)
+        refuse_single_host(addresses, hosts)
     if not addresses:
         raise InputError("no hosts: give fleet.hosts in the configuration, or --hosts")
     killer = _killer.choose(kill_command, addresses) if kill_writer or kill_command else None
@@ -130,6 +136,20 @@ def _conditions(
         with_fio=engine == "both",
         timeout_s=timeout,
     )
+
+
+def _refuse_for_a_process(conditions: Conditions, *, kill: bool) -> None:
+    name = conditions.workload.name
+    senseless = {
+        f"--size {format_bytes(conditions.size_bytes)}: expected at least 1 MiB": conditions.size_bytes
+        < SMALLEST_BYTES,
+        f"--ranks {conditions.ranks}: {name} moves one process at a time": conditions.ranks > 1,
+        f"--compress: {name} has a process' memory, of random bytes": conditions.compress_percent is not None,
+        f"--engine both: fio cannot do what {name} does": conditions.with_fio,
+        f"--kill-writer: {name} ends its process on the writer; criu-full is a dump like it": kill,
+    }
+    if found := [told for told, asked in senseless.items() if asked]:
+        raise InputError(found[0])
 
 
 def _repeats(text: str) -> tuple[int, int]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from mounttool import config as configs
-from mounttool import semantics
 from mounttool.backends.base import Backend
 from mounttool.config import Config
 from mounttool.deliver import fleet
@@ -19,6 +18,7 @@ from mounttool.deliver.apply import facts
 from mounttool.errors import InputError
 from mounttool.quantities import format_bytes, format_seconds, parse_bytes, parse_seconds
 from mounttool.tasks._command import ALL, Choice, command, hosts_of
+from mounttool.tasks._process import SMALLEST_BYTES, refuse_mount, refuse_single_host
 from mounttool.terminal import err, out, print_json, print_table
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 #: What bounds a move is the limit on each of its steps, not one on the whole session.
 _DEADLINE_S = 86400
-_SMALLEST_BYTES = 2**20
 
 _MEASURED: tuple[tuple[str, str, Callable[[LiveMove], float]], ...] = (
     ("frozen_s", "the process stood still (CRIU)", lambda move: move.frozen_s),
@@ -64,7 +63,7 @@ def live(
     mount = _mount(loaded, name)
     from_host, to_host = _two_hosts(loaded, hosts)
     memory_bytes, timeout_s = parse_bytes(size), parse_seconds(timeout)
-    if memory_bytes < _SMALLEST_BYTES or repeats < 1:
+    if memory_bytes < SMALLEST_BYTES or repeats < 1:
         raise InputError(f"--size {size}, --repeats {repeats}: expected at least 1MiB, and at least one")
     patient = loaded.fleet.model_copy(update={"deadline_s": _DEADLINE_S})
     done: list[LiveMove] = []
@@ -93,19 +92,13 @@ def _mount(loaded: Config, name: str | None) -> Backend:
     if len(found) > 1:
         raise InputError(f"mounts {', '.join(mount.name for mount in found)}: expected one", hint="--name picks it")
     (mount,) = found
-    if mount.read_only or not mount.shared:
-        how = "mounted read-only" if mount.read_only else "a node's own, which no other node can read"
-        raise InputError(f"{mount.name} is {how}: expected a mount that all nodes write to")
-    if missing := semantics.missing("transparent", mount.lacks()):
-        raise InputError(f"{mount.name}: {mount.kind} lacks what a dump needs: {', '.join(missing)}")
+    refuse_mount(mount)
     return mount
 
 
 def _two_hosts(loaded: Config, hosts: Choice) -> tuple[str, str]:
     chosen = list(dict.fromkeys(hosts_of(loaded, hosts)))
-    if len(chosen) < 2:
-        said = "--hosts" if hosts.hosts is not None else "fleet.hosts"
-        raise InputError(f"{said} has {', '.join(chosen) or 'none'}: expected two hosts, from the first to the second")
+    refuse_single_host(chosen, hosts)
     return chosen[0], chosen[1]
 
 
@@ -134,7 +127,7 @@ def _print(mount: Backend, done: Sequence[LiveMove]) -> None:
             for _, what, value in _MEASURED
         ],
         title=f"{format_bytes(first.memory_bytes)} from {first.writer} to {first.reader} through {mount.name}, "
-        f"{len(done)} times: {first.image_files} images, {format_bytes(first.image_bytes)}",
+        f"{len(done)} times: {len(first.images)} images, {format_bytes(first.image_bytes)}",
     )
 
 
@@ -142,6 +135,15 @@ def _document(mount: Backend, done: Sequence[LiveMove]) -> dict[str, object]:
     return {
         "mount": mount.name,
         "backend": mount.kind,
-        "moves": [{**dataclasses.asdict(move), "durable_s": move.durable_s, "cold": move.cold} for move in done],
+        "moves": [
+            {
+                **dataclasses.asdict(move),
+                "image_bytes": move.image_bytes,
+                "image_files": len(move.images),
+                "durable_s": move.durable_s,
+                "cold": move.cold,
+            }
+            for move in done
+        ],
         "median": {key: statistics.median(value(move) for move in done) for key, _, value in _MEASURED},
     }

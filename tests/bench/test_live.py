@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answering_nodes import LOOK, SIZES, Answering, nodes
 from local_session import LocalSession
 
 from mounttool.bench import live
@@ -21,31 +21,6 @@ from mounttool.errors import StepError, UnsupportedError
 from mounttool.session import Completed
 
 MIB = 2**20
-LOOK = {"root": True, "criu": "4.1.1", "check": [], "cpu": "Y3B1", "machine": "x86_64", "free_bytes": 2**40}
-
-
-class Answering:
-    """A node that answers as it is told to, action by action; every script it got is kept."""
-
-    def __init__(self, host: str, **answers: Any) -> None:
-        self.host = host
-        self.answers = {"look": LOOK, "accept": {"lacks": []}, "clean": {}, **answers}
-        self.asked: list[str] = []
-
-    def run(
-        self, script: str, *, timeout_s: float | None = None, on_line: Callable[[str], None] | None = None
-    ) -> Completed:
-        assert timeout_s
-        assert on_line is None
-        found = re.search(r"^main\('(\w+)', ", script, re.MULTILINE)
-        if not found:
-            return Completed(0, "/mnt/jfs\n1000000 4096\n" if "stat -c %m" in script else "", "")
-        self.asked.append(found[1])
-        answer = self.answers[found[1]]
-        return answer if isinstance(answer, Completed) else Completed(0, json.dumps(answer) + "\n", "")
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -146,15 +121,6 @@ def test_a_cpu_that_lacks_what_the_other_one_has_is_told_in_crius_words() -> Non
         live.check(Answering("node1"), reader, "/mnt/jfs", MIB)
 
 
-def nodes(before: str, after: str, **reader: Any) -> tuple[Answering, Answering]:
-    dumped = {"dump_s": 2.0, "sync_s": 0.5, "frozen_s": 1.9, "sizes": {"pages-1.img": 100}, "count": before}
-    restored = {"restore_s": 0.7, "received_bytes": 95}
-    return (
-        Answering("node1", start={"pid": 4000000}, dump=dumped),
-        Answering("node2", free={"free": True}, see={}, restore=restored, end={"count": after}, **reader),
-    )
-
-
 def move(writer: Answering, reader: Answering, progress: Callable[[str], None] = print) -> live.LiveMove:
     return live.move(writer, reader, "/mnt/jfs", MIB, progress=progress)
 
@@ -163,9 +129,11 @@ def test_a_move_adds_up_and_leaves_nothing_on_either_node() -> None:
     writer, reader = nodes("memory a\n1\n2\n", "memory a\n1\n2\n3\n4\nmemory a\n")
     moved = move(writer, reader)
 
-    assert (moved.counted, moved.image_bytes, moved.image_files, moved.cold) == (2, 100, 1, True)
+    assert (moved.counted, moved.images, moved.image_bytes, moved.cold) == (2, SIZES, 100, True)
+    assert moved.visible_s is not None
     assert moved.durable_s == pytest.approx(2.5 + moved.visible_s)
     assert not replace(moved, received_bytes=89).cold
+    assert not replace(moved, resident=0.2).cold
     assert writer.asked == ["start", "dump", "clean"]
     assert reader.asked == ["free", "see", "restore", "end", "clean"]
 

@@ -18,6 +18,7 @@ from mounttool import config as configs
 from mounttool.bench import live
 from mounttool.deliver import fleet
 from mounttool.errors import StepError
+from mounttool.results import load
 from mounttool.session import Completed, Session
 
 pytestmark = pytest.mark.lab
@@ -32,7 +33,7 @@ def _nothing_is_left(mounted: Site) -> Iterator[None]:
     yield
     for node in ("node1", "node2"):
         assert mounted.sh(node, "pgrep -af '^python3 -I -B - mounttool-live|^criu ' || :") == ""
-        assert mounted.sh(node, "ls -Ad /mmc-checkpoint/mounttool-live* /run/mounttool-live* 2>/dev/null || :") == ""
+        assert mounted.sh(node, "find /mmc-checkpoint/ /run /var/tmp -maxdepth 1 -name 'mounttool-live*'") == ""
 
 
 def test_a_process_goes_on_counting_on_the_other_node(mounted: Site) -> None:
@@ -58,6 +59,47 @@ def test_people_read_where_it_had_counted_to_and_where_it_goes_on(mounted: Site)
     assert found, completed.stdout + completed.stderr
     assert int(found[2]) == int(found[1]) + 1
     assert "8 MiB from node2 to node1 through checkpoints, 2 times: " in completed.stdout
+
+
+def test_mounts_are_measured_by_moves_beside_the_nodes_own_disk(mounted: Site, tmp_path: Path) -> None:
+    flags = ("--workload", "criu-live", "--size", "32MiB", "--repeats", "1", "--results", str(tmp_path))
+    done = mounted.json("bench", *flags)
+
+    # Two targets, a warm-up and a repeat, a write and a restore.
+    assert (done["rows"], done["valid"]) == (8, 8)
+    rows = load([tmp_path])
+    of_mount = rows[rows["target"] == "checkpoints"]
+    assert list(zip(of_mount["phase"], of_mount["node"], strict=True)) == [
+        ("write", "node1"),
+        ("restore", "node2"),
+        ("write", "node2"),
+        ("restore", "node1"),
+    ]
+    writes = rows[rows["phase"] == "write"]
+    assert ((writes["t_frozen_s"] > 0) & (writes["t_frozen_s"] <= writes["t_ack_s"])).all()
+    assert ((rows["bytes"] > 32 * MIB) & (rows["bytes"] < 64 * MIB)).all()
+    assert (of_mount["nic_tx"].dropna() > 32 * MIB).all()
+    assert (of_mount["nic_rx"].dropna() > 32 * MIB).all()
+    figures = mounted.json("compare", "--results", str(tmp_path))["figures"]
+    assert {(one["target"], one["phase"]) for one in figures} == {
+        (target, phase) for target in ("checkpoints", "local disk") for phase in ("write", "restore")
+    }
+
+
+def test_ctrl_c_while_moves_are_measured_keeps_those_that_are_complete(mounted: Site, tmp_path: Path) -> None:
+    flags = ("--workload", "criu-live", "--size", "64MiB", "--baseline", "", "--results", str(tmp_path))
+    with mounted.start("bench", *flags) as running:
+        assert running.stderr
+        for line in running.stderr:
+            if line.startswith("warm-up"):
+                break
+        wait = "until ls -d /mmc-checkpoint/mounttool-live-*/*; do sleep 0.02; done"
+        mounted.sh("node1", f"timeout 30 sh -c '{wait}' 2>/dev/null")
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read()
+
+    assert running.returncode == 130, said
+    assert set(load([tmp_path])["block"]) == {0}
 
 
 def test_a_node_without_criu_is_told_so_in_one_line(mounted: Site) -> None:

@@ -73,6 +73,14 @@ def test_where_a_write_s_time_goes_stands_beside_what_was_acknowledged(frame: pd
     ]  # fmt: skip
 
 
+def test_for_how_long_a_process_stood_still_is_told_where_there_was_one(frame: pd.DataFrame) -> None:
+    process = row(workload="criu-live", t_close_s=None, t_frozen_s=0.9)
+
+    assert "frozen" not in shown(frame)
+    table = shown(to_frame([process])).partition("where the time of a write goes")[2]
+    assert line(table, "jfs")[4:] == ["1 s", "2 s", "", "500 ms", "900 ms", "0.0006"]
+
+
 def test_survivors_have_a_table_of_their_own() -> None:
     rows = [row(phase="kill", repeat=number, checksum_ok=number > 3, wall_s=0.0) for number in range(1, 11)]
 
