@@ -53,6 +53,7 @@ class Answer:
 
     ranks: Mapping[int, Mapping[str, Any]]
     received_bytes: int
+    sent_bytes: int
     fetched_bytes: int
     resident_fraction: float | None = None
 

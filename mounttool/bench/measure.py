@@ -109,6 +109,7 @@ def observed_writes(durable: Durable, shares: Sequence[Share], start_ns: int) ->
                     latencies_ns=_latencies(told),
                     fsync_calls=told["fsync_calls"],
                     cpu_s=told["cpu_s"],
+                    sent_bytes=answer.sent_bytes,
                     error=durable.unseen.get(rank, ""),
                 )
             )

@@ -342,23 +342,25 @@ def resident_bytes(path: str) -> int:
     return min(resident, size)
 
 
-def received_bytes(counter: str) -> int:
-    """Return what this node's interfaces received, loopback left out; or what the file ``counter`` says instead.
+def network_bytes(counter: str) -> Tuple[int, int]:
+    """Return what this node's interfaces received and sent, loopback left out.
 
-    An interface above others (bond, bridge, VLAN) is left out: it counts the same bytes once more.
+    The file ``counter`` says what was received instead. An interface above others (bond, bridge, VLAN) is left out: it
+    counts the same bytes once more.
     """
-    if counter:
-        with open(counter) as stream:
-            return int(stream.read())
-    total = 0
+    received = sent = 0
     with open("/proc/net/dev") as stream:
         for line in stream.readlines()[2:]:
             name, _, numbers = line.partition(":")
             folder = "/sys/class/net/" + name.strip()
             below = os.listdir(folder) if os.path.isdir(folder) else []
             if name.strip() != "lo" and not any(one.startswith("lower_") for one in below):
-                total += int(numbers.split()[0])
-    return total
+                counted = numbers.split()
+                received, sent = received + int(counted[0]), sent + int(counted[8])
+    if counter:
+        with open(counter) as stream:
+            received = int(stream.read())
+    return received, sent
 
 
 def fetched_bytes() -> int:
@@ -375,7 +377,7 @@ class Team:
         # descriptor to read from: process, descriptor to write to
         self.members: Dict[int, Tuple[int, int]] = {}
         self.unread = {0: b""}
-        self.counted: Optional[Tuple[int, int]] = None
+        self.counted: Optional[Tuple[int, int, int]] = None
         for work in order["works"]:
             random_blocks(work["seed"], work["compress_percent"])
             self._start(work)
@@ -434,9 +436,9 @@ class Team:
                         os.write(1, line + b"\n")
         for process, _ in self.members.values():
             os.waitpid(process, 0)
-        received, fetched = self.counted or self._count()
         now = self._count()
-        return {"received_bytes": now[0] - received, "fetched_bytes": now[1] - fetched}
+        received, sent, fetched = (after - before for before, after in zip(self.counted or now, now))  # noqa: B905 - 3.6
+        return {"received_bytes": received, "sent_bytes": sent, "fetched_bytes": fetched}
 
     def _go(self, line: bytes) -> None:
         """The line says which ranks may go, by their places in the order; an empty one asks for an answer."""
@@ -449,8 +451,8 @@ class Team:
         for place in line.decode().split():
             os.write(writers[int(place)], b"g")
 
-    def _count(self) -> Tuple[int, int]:
-        return received_bytes(self.order["counter"]), fetched_bytes()
+    def _count(self) -> Tuple[int, int, int]:
+        return (*network_bytes(self.order["counter"]), fetched_bytes())
 
     def _end(self) -> None:
         """The caller has gone."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mounttool.results import load
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -40,6 +42,10 @@ def test_a_small_run_is_valid_throughout_and_leaves_nothing(mounted: Site, tmp_p
     writes = {one["target"]: one for one in found["figures"] if one["phase"] == "write"}
     assert set(writes) == {"checkpoints", "local disk"}
     assert writes["checkpoints"]["acknowledged"] > writes["checkpoints"]["median"] > 0
+    rows = load([tmp_path])
+    sent = rows[(rows["target"] == "checkpoints") & (rows["phase"] == "write")]["nic_tx"]
+    # What is said to be durable has left the node.
+    assert (sent > 64 * 2**20).all(), list(sent)
     assert left(mounted) == ""
 
 
