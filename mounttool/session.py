@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,7 +64,7 @@ class Session(Protocol):
         ...
 
     def converse(self, program: str) -> Conversation:
-        """Start a Python program; until it is closed the session runs nothing else.
+        """Start a Python program, over a connection of its own.
 
         ``program`` gets to the node's ``python3`` (3.6 or newer) on its standard input, so that nothing of it shows in
         ``ps``. Its own standard input is descriptor 0, from which no byte more than the program has been taken.
@@ -71,6 +72,19 @@ class Session(Protocol):
         Raises:
             HostError: the node cannot be reached.
             UnsupportedError: it has no Python that is new enough.
+
+        """
+        ...
+
+    def forward(self, *, local: Mapping[str, str], remote: Mapping[str, str]) -> AbstractContextManager[None]:
+        """Join Unix sockets here and on the node, over a connection of its own, while the context is open.
+
+        ``local`` maps paths here, at which is listened from then on, to sockets on the node; ``remote`` maps paths on
+        the node to sockets here. Nothing may be at the paths before. They may be left behind: the caller removes the
+        directories that they lie in.
+
+        Raises:
+            HostError: the node cannot be reached, or it does not let sockets be forwarded.
 
         """
         ...

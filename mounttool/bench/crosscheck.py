@@ -11,9 +11,8 @@ import functools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-from mounttool.bench import engine, jobs
+from mounttool.bench import engine, jobs, servers
 from mounttool.bench.engine import Share
 from mounttool.bench.fio import Direction, parse
 from mounttool.bench.measure import workplaces
@@ -40,7 +39,7 @@ def refuse_unfit(workload: Workload, facts: Sequence[Facts]) -> None:
 
     Raises:
         InputError: the workload is none of plain files.
-        UnsupportedError: fio is missing on a node.
+        UnsupportedError: fio is missing on a node, or nodes that write at once have different ones.
 
     """
     if not workload.file or workload.parent or workload.process:
@@ -48,6 +47,11 @@ def refuse_unfit(workload: Workload, facts: Sequence[Facts]) -> None:
     for fact in facts:
         if not fact.fio:
             raise UnsupportedError(f"{fact.host}: fio is not installed", hint="install the package fio on the node")
+        if workload.writers == "all" and fact.fio != facts[0].fio:
+            raise UnsupportedError(
+                f"{fact.host} has {fact.fio}, {facts[0].host} has {facts[0].fio}: expected one version of fio on all",
+                hint="its client and servers understand no other; --engine mounttool needs no fio",
+            )
 
 
 def rows(target: Target, nodes: Sequence[Session], trial: Trial, progress: Callable[[str], None]) -> tuple[Row, ...]:
@@ -63,6 +67,9 @@ def rows(target: Target, nodes: Sequence[Session], trial: Trial, progress: Calla
     directory = f"{placed.writing[0].directory}-fio"
     found: list[Row] = []
     with workplaces(placed.sessions, directory, trial.timeout_s, progress) as places:
+        for share in placed.writing:
+            below = _directory_of_fio(dataclasses.replace(share, directory=directory))
+            places[share.session.host].make_below(below)
         for phase, job, direction in _PHASES:
             shares = placed.writing if phase == "write" else placed.rounds[0]
             shares = tuple(_one_file(share, directory, trial) for share in shares)
@@ -79,11 +86,10 @@ def rows(target: Target, nodes: Sequence[Session], trial: Trial, progress: Calla
 
 
 def _one_file(share: Share, directory: str, trial: Trial) -> Share:
-    """Return a share whose ranks have a file each, as fio names them, with the workload's own calls."""
+    """Return a share whose ranks have a file each, as with fio, with the workload's own calls."""
     writes, size_bytes = trial.workload.file[0].writes, max(work.written_bytes for work in share.works)
     works = (
-        dataclasses.replace(work, files=(File(f"own.{number}.bin", size_bytes, writes),))
-        for number, work in enumerate(share.works)
+        dataclasses.replace(work, files=(File(f"own.{work.rank}.bin", size_bytes, writes),)) for work in share.works
     )
     return dataclasses.replace(share, directory=directory, works=tuple(works))
 
@@ -117,29 +123,26 @@ def _fio(
     target: Target, trial: Trial, phase: str, shares: Sequence[Share], places: Mapping[str, Workplace], job: str,
     direction: Direction,
 ) -> Iterator[Row]:  # fmt: skip
-    def run(share: Share) -> str:
-        (file,) = share.works[0].files
-        at = places[share.session.host]
-        return at.fio(jobs.job(job), size_bytes=file.size_bytes, ranks=len(share.works), writes=file.writes)
-
     start_s = time.time()
-    with ThreadPoolExecutor(len(shares)) as pool:
-        outputs = list(pool.map(run, shares))
-    for share, text in zip(shares, outputs, strict=True):
-        label = re.sub(r"[^A-Za-z0-9._-]", "_", f"{target.name}-{phase}-{share.session.host}")
-        (trial.raw / f"{trial.block:03d}-{label}.json").write_text(text, encoding="utf-8")
-        output = parse(text)
-        if len(output.jobs) != len(share.works):
-            told = f"{len(output.jobs)} ranks reported, expected {len(share.works)}"
-            raise StepError(share.session.host, phase, FIO, (told,))
-        for job_of_rank, work in zip(output.jobs, share.works, strict=True):
+    text, names = _run_fio([places[share.session.host] for share in shares], [_filled(job, share) for share in shares])
+    where = shares[0].session.host if len(shares) == 1 else f"{len(shares)}-nodes"
+    label = re.sub(r"[^A-Za-z0-9._-]", "_", f"{target.name}-{phase}-{where}")
+    (trial.raw / f"{trial.block:03d}-{label}.json").write_text(text, encoding="utf-8")
+    output = parse(text)
+    for share in shares:
+        host = share.session.host
+        jobs_of_node = [one for one in output.jobs if one.hostname == names[host]]
+        if len(jobs_of_node) != len(share.works):
+            told = f"{len(jobs_of_node)} ranks reported, expected {len(share.works)}"
+            raise StepError(host, phase, FIO, (told,))
+        for job_of_rank, work in zip(jobs_of_node, share.works, strict=True):
             done = job_of_rank.transfer(direction)
             yield dataclasses.replace(
                 blank(target, trial, phase, work),
                 engine=FIO,
                 engine_version=output.version,
                 files=1,
-                node=share.session.host,
+                node=host,
                 t_start_utc=utc(start_s),
                 bytes=done.io_bytes,
                 # Opening, every call and the fsync together: fio does not tell them apart.
@@ -153,3 +156,21 @@ def _fio(
                 valid=True,
                 invalid_reason="",
             )
+
+
+def _filled(job: str, share: Share) -> str:
+    (file,) = share.works[0].files
+    directory, ranks = _directory_of_fio(share), len(share.works)
+    return jobs.filled(job, directory=directory, size_bytes=file.size_bytes, ranks=ranks, writes=file.writes)
+
+
+def _directory_of_fio(share: Share) -> str:
+    """Where the files of a share's ranks lie, which fio counts from 0 on each node; whoever reads them looks there."""
+    return f"{share.directory}/{share.works[0].rank}"
+
+
+def _run_fio(places: Sequence[Workplace], texts: Sequence[str]) -> tuple[str, Mapping[str, str]]:
+    """Return what fio printed, and what it calls each host."""
+    if len(places) > 1:
+        return servers.run(places, texts)
+    return places[0].fio(texts[0]), {places[0].host: ""}

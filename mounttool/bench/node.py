@@ -6,12 +6,12 @@ Nothing here decides whether a number counts; `mounttool.bench.rows` does.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mounttool.errors import StepError, UnsupportedError
 from mounttool.plan import Cache
-from mounttool.session import Session
+from mounttool.session import Completed, Session
 
 _CLEAN_UP_S = 60
 
@@ -24,15 +24,20 @@ stat -f -c '%a %S' . || exit 1
 [ -w . ] || {{ echo 'not writable' >&2; exit 1; }}
 """
 
+# All that is started for a benchmark carries the directory's name, so that it can be found and ended.
 _FIO = """
 cd /
-export DIR={directory} SIZE={size_bytes} RANKS={ranks} SPLIT={split}
-timeout -k 10 {timeout_s:.0f} fio --output-format=json+ - <<'MOUNTTOOL_JOB'
-{job}
-MOUNTTOOL_JOB
+export MOUNTTOOL_BENCH={directory}
+timeout -k 10 {timeout_s:.0f} fio --output-format=json+ {arguments}
 status=$?
 [ "$status" != 124 ] || echo 'fio did not end in {timeout_s:.0f} s' >&2
 exit "$status"
+"""
+
+_FILE = """
+cat >{path} <<'MOUNTTOOL_JOB' || exit 1
+{text}
+MOUNTTOOL_JOB
 """
 
 _DROP_PAGES = """
@@ -59,7 +64,8 @@ _CLEAN_UP = """
 for process in /proc/[0-9]*; do
     read -r name 2>/dev/null <"$process/comm" || continue
     case $name in fio | timeout) ;; *) continue ;; esac
-    if grep -qzxF -- DIR={directory} "$process/environ" 2>/dev/null; then kill "${{process#/proc/}}" 2>/dev/null; fi
+    grep -qzxF -- MOUNTTOOL_BENCH={directory} "$process/environ" 2>/dev/null || continue
+    kill "${{process#/proc/}}" 2>/dev/null
 done
 # The other node may have removed it just now; what this kernel remembers of it ages in a second or two.
 rm -rf -- {directory} 2>/dev/null || {{ sleep 2; rm -rf -- {directory}; }}
@@ -112,22 +118,25 @@ class Workplace:
         """Make the directory, which must not exist yet."""
         self._run("make directory", f"mkdir -- {shlex.quote(self.directory)}")
 
-    def fio(self, job: str, *, size_bytes: int, ranks: int, writes: Sequence[tuple[int, int]]) -> str:
-        """Run a job file, and return what it printed; the directory gets the ranks' files of ``size_bytes`` each.
+    def make_below(self, path: str) -> None:
+        """Make a directory below the directory, unless it is there; and that too, where no other node's is seen."""
+        self._run("make directory", f"mkdir -p -- {shlex.quote(path)}")
 
-        ``writes`` are the sizes of calls with their weights.
+    def fio(self, job: str) -> str:
+        """Run a job file, and return what fio printed."""
+        return self._run("fio", self._fio(f"- <<'MOUNTTOOL_JOB'\n{job}\nMOUNTTOOL_JOB"))
+
+    def fio_client(self, jobs: Mapping[str, str], folder: str) -> Completed:
+        """Let the servers at these sockets run a job file each, all at once, and return what fio's client said.
+
+        ``folder`` is a directory of the node's own for the files.
         """
-        weights = sum(weight for _, weight in writes)
-        script = _FIO.format(
-            directory=shlex.quote(self.directory),
-            size_bytes=size_bytes,
-            ranks=ranks,
-            split=":".join(f"{size}/{weight * 100 // weights}" for size, weight in writes),
-            # fio's own limit ends first, so that the message says what was slow
-            timeout_s=self.timeout_s * 0.9,
-            job=job,
-        )
-        return self._run("fio", script)
+        files, arguments = "", "--eta=never"
+        for number, (socket, job) in enumerate(jobs.items()):
+            path = shlex.quote(f"{folder}/{number}.fio")
+            files += _FILE.format(path=path, text=job)
+            arguments += f" --client=sock:{shlex.quote(socket)} {path}"
+        return self.session.run(files + self._fio(arguments), timeout_s=self.timeout_s)
 
     def empty_all(self, caches: Sequence[Cache], *, keep: str, whole_mount: bool) -> None:
         """Empty all of the node's caches; see `empty`."""
@@ -153,6 +162,10 @@ class Workplace:
         script = _CLEAN_UP.format(directory=shlex.quote(self.directory))
         # A time of its own: after a failure nothing may be left of the host's deadline.
         _output(self.session, "clean up", script, _CLEAN_UP_S)
+
+    def _fio(self, arguments: str) -> str:
+        # fio's own limit ends first, so that the message says what was slow
+        return _FIO.format(directory=shlex.quote(self.directory), timeout_s=self.timeout_s * 0.9, arguments=arguments)
 
     def _run(self, step: str, script: str) -> str:
         return _output(self.session, step, script, self.timeout_s)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from mounttool.deliver.shell import EndedError, OverlongError, Shell
 from mounttool.deliver.talk import Talk
@@ -45,6 +47,13 @@ class LocalSession:
     def converse(self, program: str) -> Talk:
         """Start a Python program; see `mounttool.session.Session`."""
         return Talk(self.host, Shell(self._argv), program, time.monotonic() + self._deadline_s)
+
+    @contextlib.contextmanager
+    def forward(self, *, local: Mapping[str, str], remote: Mapping[str, str]) -> Iterator[None]:
+        """Let the paths lead to the sockets, which are here already; see `mounttool.session.Session`."""
+        for path, socket in (*local.items(), *remote.items()):
+            Path(path).symlink_to(socket)
+        yield
 
     def close(self) -> None:
         """End what is running."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mounttool.config import Fleet
@@ -64,19 +64,21 @@ _CHATTER = re.compile(
 )
 
 
-def argv(host: str, fleet: Fleet, limit_s: float, command: str, socket: Path | None = None) -> list[str]:
+def argv(
+    host: str, fleet: Fleet, limit_s: float, command: str, socket: Path | None = None, *, own: bool = False
+) -> list[str]:
     """Return the command that runs ``command`` on ``host``; each of its phases that ssh bounds takes ``limit_s``.
 
     ``host`` is an address or a name of ssh_config, and may be ``USER@HOST:PORT``. With ``socket``, a connection that is
-    kept there is used, or this one is kept.
+    kept there is used, or this one is kept; with ``own``, this one listens there for `forwarding` until it ends.
     """
-    words = ["ssh", *_options(fleet, limit_s), *_sharing(socket, fleet.keep_connections_s)]
+    words = ["ssh", *_options(fleet, limit_s), *_sharing(socket, None if own else fleet.keep_connections_s)]
     if fleet.jump:
         # Not ProxyJump, which would go by the configuration of the user alone: known_hosts, the key, the checks.
         way = [
             "ssh",
             *_options(fleet, limit_s),
-            *_sharing(None, 0),
+            *_sharing(None, None),
             "-W",
             "[%h]:%p",
             *_destination(fleet.jump, None, None),
@@ -84,6 +86,18 @@ def argv(host: str, fleet: Fleet, limit_s: float, command: str, socket: Path | N
         proxy = " ".join(word if word == "[%h]:%p" else shlex.quote(word.replace("%", "%%")) for word in way)
         words += ["-o", f"ProxyCommand={proxy}"]
     return [*words, *_destination(host, fleet.user, fleet.port), command]
+
+
+def forwarding(socket: Path, local: Mapping[str, str], remote: Mapping[str, str]) -> list[str]:
+    """Return the command that adds forwarded Unix sockets to the connection at ``socket``, then ends.
+
+    See `mounttool.session.Session`. They are no options of the connection itself: so each can fail with a status, and
+    the connection keeps clear of those in the user's configuration.
+    """
+    listens = [word for here, there in local.items() for word in ("-L", f"{here}:{there}")]
+    listens += [word for there, here in remote.items() for word in ("-R", f"{there}:{here}")]
+    path = str(socket).replace("%", "%%")
+    return ["ssh", "-F", "/dev/null", "-o", f'ControlPath="{path}"', "-O", "forward", *listens, "--", "node"]
 
 
 def _options(fleet: Fleet, limit_s: float) -> Iterator[str]:
@@ -114,10 +128,11 @@ def _options(fleet: Fleet, limit_s: float) -> Iterator[str]:
         yield from ("-o", f'UserKnownHostsFile="{file}"', "-o", "GlobalKnownHostsFile=/dev/null")
 
 
-def _sharing(socket: Path | None, keep_s: int) -> Iterator[str]:
+def _sharing(socket: Path | None, keep_s: int | None) -> Iterator[str]:
     if socket:
         file = str(socket).replace("%", "%%")
-        for option in ("ControlMaster=auto", f'ControlPath="{file}"', f"ControlPersist={keep_s}"):
+        master, persist = ("yes", "no") if keep_s is None else ("auto", keep_s)
+        for option in (f"ControlMaster={master}", f'ControlPath="{file}"', f"ControlPersist={persist}"):
             yield from ("-o", option)
     else:
         # A connection that the user shares is used; none is opened that would outlive this one.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from mounttool.config import Fleet
-from mounttool.deliver import kept, openssh
+from mounttool.deliver import forwarding, kept, openssh
 from mounttool.deliver.shell import EndedError, OverlongError, Prompted, Shell, Stream
 from mounttool.deliver.talk import Talk
 from mounttool.errors import HostError, InputError, SecretError
@@ -70,6 +72,18 @@ class SshSession:
         """Start a Python program over a connection of its own; see `mounttool.session.Session`."""
         return Talk(self.host, self._connect(), program, self._deadline)
 
+    @contextlib.contextmanager
+    def forward(self, *, local: Mapping[str, str], remote: Mapping[str, str]) -> Iterator[None]:
+        """Carry Unix sockets over a connection of its own; see `mounttool.session.Session`."""
+        with tempfile.TemporaryDirectory(prefix="mounttool-") as folder:
+            shell = self._connect(socket := Path(folder, "ssh"))
+            try:
+                limit_s = self._fleet.connect_timeout_s
+                forwarding.join(self.host, shell, socket, local=local, remote=remote, limit_s=limit_s)
+                yield
+            finally:
+                shell.close()
+
     def _dropped(self, why: str, hint: str) -> HostError:
         self._drop()
         return HostError(self.host, "run", why, hint=hint)
@@ -80,12 +94,15 @@ class SshSession:
             self._shell.close()
             self._shell = None
 
-    def _connect(self) -> Shell:
-        """Open the connection; again after a pause when the node says that it is only starting."""
+    def _connect(self, for_forwards: Path | None = None) -> Shell:
+        """Open a connection; again after a pause when the node says that it is only starting.
+
+        ``for_forwards`` is the socket of one that is to forward others.
+        """
         pause_s = 1.0
         for left in reversed(range(self._fleet.connect_attempts)):
             try:
-                return self._attempt()
+                return self._attempt(for_forwards)
             except EndedError as error:
                 too_late = time.monotonic() + pause_s >= self._deadline
                 if not left or too_late or not openssh.is_passing(error.stderr) or self._closed.wait(pause_s):
@@ -93,10 +110,10 @@ class SshSession:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         raise AssertionError  # connect_attempts is at least 1
 
-    def _attempt(self) -> Shell:
+    def _attempt(self, for_forwards: Path | None) -> Shell:
         """Return a shell over the connection that an earlier command has kept, or over a new one."""
         limit_s = min(self._fleet.connect_timeout_s, self._deadline - time.monotonic())
-        socket = kept.socket(self.host, self._fleet)
+        socket = for_forwards or kept.socket(self.host, self._fleet)
         if socket and socket.exists():
             began = time.monotonic()
             try:
@@ -111,12 +128,12 @@ class SshSession:
             kept.forget(socket)
             limit_s -= time.monotonic() - began
         try:
-            return self._login(limit_s, socket)
+            return self._login(limit_s, socket, forwards=bool(for_forwards))
         except _SilentError as error:
             raise self._silent(str(error)) from None
 
-    def _login(self, limit_s: float, socket: Path | None) -> Shell:
-        """Return a shell of root's.
+    def _login(self, limit_s: float, socket: Path | None, *, forwards: bool = False) -> Shell:
+        """Return a shell of root's; of the user's, over a connection that is its own, when that is for `forward`.
 
         Raises:
             EndedError: ssh, or what it started there, ended first.
@@ -125,12 +142,12 @@ class SshSession:
         """
         fleet = self._fleet
         command = _SHELL
-        if fleet.sudo:
+        if fleet.sudo and not forwards:
             # The password goes to sudo's prompt and nowhere else: without a prompt it is not sent.
             how = f"-S -p {_PROMPT}" if fleet.sudo_password else "-n"
             command = f"exec sudo {how} {_SHELL}"
         try:
-            shell = Shell(openssh.argv(self.host, fleet, limit_s, command, socket))
+            shell = Shell(openssh.argv(self.host, fleet, limit_s, command, socket, own=forwards))
         except OSError as error:
             raise InputError(f"ssh: {error.strerror}", hint="install OpenSSH's client") from None
         started = Stream(_STARTED.encode())

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conditions import SIZE, Listener, conditions
@@ -65,4 +67,53 @@ def test_a_failing_fio_is_a_finding_about_its_target(tmp_path: Path, stubs: Stub
     summary = protocol.run(prepared, Listener())
 
     assert {row.error for row in summary.rows} == {"node1: fio: fio: No space left on device"}
+    assert not list(tmp_path.glob("mounttool-bench-*"))
+
+
+def gang(nodes: list[LocalSession], tmp_path: Path) -> protocol.RunSummary:
+    asked = conditions("gang", ranks=2, with_fio=True)
+    prepared = protocol.prepare([baseline(str(tmp_path))], nodes, asked, tmp_path / "results")
+    return protocol.run(prepared, Listener())
+
+
+@pytest.mark.usefixtures("needs_fio")
+def test_ranks_on_several_nodes_are_one_run_of_fio(tmp_path: Path) -> None:
+    summary = gang([LocalSession("node1"), LocalSession("node2")], tmp_path)
+
+    found = [row for row in summary.rows if row.block == 1 and row.engine == "fio"]
+    # In block 1 the second node is the first to write.
+    assert {(row.rank, row.node) for row in found} == {(0, "node2"), (1, "node2"), (2, "node1"), (3, "node1")}
+    assert {(row.bytes, row.valid) for row in found} == {(SIZE, True)}
+    (raw,) = summary.folder.glob("001-local_disk-write-*.json")
+    jobs = [job for job in client_stats(raw) if job["jobname"] != "All clients"]
+    # A file for every rank of the whole run, not the first node's anew.
+    directories = {Path(job["job options"]["directory"]).name for job in jobs}
+    assert (len(jobs), directories) == (4, {"0", "2"})
+    assert not list(tmp_path.glob("mounttool-bench-*"))
+
+
+def client_stats(raw: Path) -> list[dict[str, Any]]:
+    text = raw.read_text(encoding="utf-8")
+    found: list[dict[str, Any]] = json.loads(text[text.index("\n{\n") :])["client_stats"]
+    return found
+
+
+def test_nodes_with_different_fios_cannot_write_together(tmp_path: Path, stubs: Stubs) -> None:
+    nodes = [LocalSession("node1", stubs("fio", "echo fio-3.39")), LocalSession("node2", tmp_path / "old")]
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/fio").write_text("#!/bin/sh\necho fio-3.28\n")
+    (tmp_path / "old/fio").chmod(0o755)
+
+    with pytest.raises(UnsupportedError, match=r"node2 has fio-3.28, node1 has fio-3.39: expected one version"):
+        gang(nodes, tmp_path)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.usefixtures("needs_fio")
+def test_a_server_that_does_not_start_is_a_finding_that_names_its_node(tmp_path: Path, stubs: Stubs) -> None:
+    real = shutil.which("fio")
+    failing = stubs("fio", f'case $1 in --server*) echo "fio: listen: Too many" ;; *) exec {real} "$@" ;; esac')
+    summary = gang([LocalSession("node1"), LocalSession("node2", failing)], tmp_path)
+
+    assert {row.error for row in summary.rows} == {"node2: fio: fio ended with status 0"}
     assert not list(tmp_path.glob("mounttool-bench-*"))

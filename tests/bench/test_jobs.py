@@ -32,7 +32,9 @@ def test_write_commits_and_makes_its_file_inside_the_timed_part() -> None:
 def test_restore_reads_what_write_wrote() -> None:
     write, restore = options(jobs.WRITE), options(jobs.RESTORE)
 
-    for option in ("filename_format", "directory", "size", "numjobs", "ioengine", "direct", "nrfiles"):
+    for option in (
+        "filename_format", "unique_filename", "directory", "size", "numjobs", "ioengine", "direct", "nrfiles",
+    ):  # fmt: skip
         assert write[option] == restore[option]
     assert (restore["allow_file_create"], restore["invalidate"]) == ("0", "1")
 
@@ -44,7 +46,7 @@ def test_every_option_is_explained_or_plain(name: str) -> None:
         line for before, line in itertools.pairwise(lines) if re.match(r"[a-z_]+=", line) and not before.startswith(";")
     ]
 
-    assert {line.split("=")[0] for line in bare} <= {"rw", "bs", "directory", "nrfiles", "numjobs"}
+    assert {line.split("=")[0] for line in bare} <= {"rw", "bs", "directory", "nrfiles", "numjobs", "unique_filename"}
 
 
 def test_an_installed_package_brings_its_jobs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +59,15 @@ def test_an_installed_package_brings_its_jobs_itself(tmp_path: Path, monkeypatch
     assert "end_fsync=1" in jobs.job(jobs.WRITE)
     with pytest.raises(ResultsError, match="no workload 'checkpoint_restore'"):
         jobs.job(jobs.RESTORE)
+
+
+def test_a_filled_job_needs_no_environment_and_keeps_what_is_fio_s_own() -> None:
+    filled = jobs.filled(jobs.WRITE, directory="/mnt/a b", size_bytes=4096, ranks=3, writes=[(1024, 1), (4096, 3)])
+
+    assert "${" not in filled
+    for line in ("directory=/mnt/a b", "size=4096", "numjobs=3", "bssplit=1024/25:4096/75"):
+        assert line in filled.splitlines()
+    assert "filename_format=rank.$jobnum.bin" in filled.splitlines()
 
 
 @pytest.mark.usefixtures("needs_fio")

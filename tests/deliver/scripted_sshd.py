@@ -47,6 +47,16 @@ class HangsAtLogin(Server):
     hangs = True
 
 
+class Forwards(Server):
+    """Lets Unix sockets be forwarded, both ways; the others do not."""
+
+    def unix_connection_requested(self, _dest_path: str) -> bool:
+        return True
+
+    def unix_server_requested(self, _listen_path: str) -> bool:
+        return True
+
+
 @contextlib.contextmanager
 def serving(keys: Keys) -> Iterator[dict[str, int]]:
     """Run a server for each mode, in a process of their own; yields their ports."""
@@ -112,6 +122,7 @@ async def _serve(folder: Path) -> None:
         "silent": (silent, Server),
         "endless": (endless, Server),
         "hangs at login": (shell, HangsAtLogin),
+        "forwards": (shell, Forwards),
     }.items():
         listener = await asyncssh.create_server(
             server, "127.0.0.1", 0, server_host_keys=[folder / "host"], authorized_client_keys=str(folder / "id.pub"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,66 @@ def test_both_nodes_dump_at_once_and_restore_each_other_s(mounted: Site, tmp_pat
     done = mounted.json("bench", *flags)
 
     assert (done["rows"], done["valid"]) == (8, 8)
+    assert left(mounted) == ""
+
+
+_GANG = ("--workload", "gang", "--engine", "both", "--repeats", "1", "--baseline", "")
+_LATE_S = 3
+
+
+@pytest.fixture
+def late(mounted: Site) -> Iterator[None]:
+    """On the second node fio's server takes some seconds to be there."""
+    wrapper = f"""#!/bin/sh
+case $1 in --server*) sleep {_LATE_S} ;; esac
+exec /usr/bin/fio "$@"
+"""
+    node = mounted.lab.nodes[1]
+    mounted.send(node, "/usr/local/bin/fio", wrapper.encode())
+    mounted.sh(node, "chmod +x /usr/local/bin/fio")
+    yield
+    mounted.sh(node, "rm /usr/local/bin/fio")
+
+
+@pytest.mark.usefixtures("late")
+def test_fio_s_ranks_on_both_nodes_begin_together_though_one_node_is_late(mounted: Site, tmp_path: Path) -> None:
+    done = mounted.json("bench", *_GANG, "--size", "8MiB", "--results", str(tmp_path))
+
+    # A warm-up and a repeat, a write and a restore, each by three engines, of two ranks.
+    assert (done["rows"], done["valid"]) == (24, 24)
+    raw = sorted(tmp_path.glob("raw/*/00?-checkpoints-*-2-nodes.json"))
+    assert len(raw) == 4
+    for file in raw:
+        text = file.read_text()
+        stats = json.loads(text[text.index("\n{\n") :])["client_stats"]
+        begun_ms = [job["job_start"] for job in stats if job["jobname"] != "All clients"]
+        assert len(begun_ms) == 2
+        # Without a barrier one node's would begin as much earlier as the other one's server is late.
+        assert max(begun_ms) - min(begun_ms) < 1000 * _LATE_S
+    assert left(mounted) == ""
+
+
+def servers(site: Site) -> str:
+    """The sockets of fio's servers, and their processes, of both nodes."""
+    look = "ls -d /run/mounttool-fio-*/* 2>/dev/null; pgrep -x fio || :"
+    return "".join(site.sh(node, look) for node in site.lab.nodes)
+
+
+def test_fio_s_servers_are_on_no_network_and_gone_after_ctrl_c(mounted: Site, tmp_path: Path) -> None:
+    with mounted.start("bench", *_GANG, "--size", "256MiB", "--results", str(tmp_path)) as running:
+        for node in mounted.lab.nodes:
+            # fio's first rank of each node is writing.
+            wait = "until ls -d /mmc-checkpoint/mounttool-bench-*-fio/?/rank.0.bin; do sleep 0.1; done"
+            mounted.sh(node, f"timeout 50 sh -c '{wait}' 2>/dev/null")
+            assert mounted.sh(node, "stat -c '%a %U' /run/mounttool-fio-*") == "700 ops"
+            assert "fio" in mounted.sh(node, "ss -Hxlp")
+            assert "fio" not in mounted.sh(node, "ss -Htulp")
+        running.send_signal(signal.SIGINT)
+        assert running.stderr
+        said = running.stderr.read()
+
+    assert running.returncode == 130, said
+    assert servers(mounted) == ""
     assert left(mounted) == ""
 
 
