@@ -24,7 +24,7 @@ LAYERS = (
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 #: May import anything; nothing imports them.
 TOP = {"tasks", "cli", "lab"}
-MEASURING = {"bench", "report", "results", "intervals"}
+MEASURING = {"bench", "report", "results", "intervals", "histogram"}
 #: Longer than it should be, and why.
 LONGER = {
     "bench/live_on_node.py": 430,  # same as compat/on_node.py
@@ -73,7 +73,7 @@ def test_imports_point_down(module: Path) -> None:
 @pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) in MEASURING], ids=shown)
 def test_measuring_and_reporting_know_no_backend(module: Path) -> None:
     forbidden = {"backends", "config", "deliver", "example", "verify", "aws", *TOP}
-    if part_of(module) in {"results", "intervals"}:
+    if part_of(module) in {"results", "intervals", "histogram"}:
         forbidden |= {"bench", "report"}
     if part_of(module) == "report":
         forbidden.add("bench")

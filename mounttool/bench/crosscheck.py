@@ -12,14 +12,15 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from mounttool import histogram
 from mounttool.bench import engine, jobs, servers
 from mounttool.bench.engine import Share
 from mounttool.bench.fio import Direction, parse
-from mounttool.bench.measure import workplaces
+from mounttool.bench.measure import latencies, workplaces
 from mounttool.bench.node import Workplace
 from mounttool.bench.placement import place
 from mounttool.bench.provenance import Facts
-from mounttool.bench.rows import blank, utc
+from mounttool.bench.rows import blank, timed, utc
 from mounttool.bench.target import Target, Trial
 from mounttool.bench.workload import File, Workload
 from mounttool.errors import InputError, StepError, UnsupportedError
@@ -95,7 +96,7 @@ def _one_file(share: Share, directory: str, trial: Trial) -> Share:
 
 
 def _own(target: Target, trial: Trial, phase: str, shares: Sequence[Share]) -> Iterator[Row]:
-    start_s = time.time()
+    start_ns = time.time_ns()
     order: engine.Order = "write" if phase == "write" else "read"
     for share, answer in zip(shares, engine.carry_out(order, shares, timeout_s=trial.timeout_s), strict=True):
         for work in share.works:
@@ -105,11 +106,9 @@ def _own(target: Target, trial: Trial, phase: str, shares: Sequence[Share]) -> I
             flush_s = told.get("flush_s")
             ack_s = told["ack_s"] if phase == "write" else told["read_s"]
             yield dataclasses.replace(
-                blank(target, trial, phase, work),
+                timed(blank(target, trial, phase, work), share.session.host, start_ns, latencies(told)),
                 engine=ONE_FILE,
                 files=1,
-                node=share.session.host,
-                t_start_utc=utc(start_s),
                 bytes=told["bytes"],
                 t_ack_s=ack_s,
                 t_flush_s=flush_s,
@@ -152,7 +151,7 @@ def _fio(
                 lat_p95_ns=done.latency.percentiles_ns.get(95.0),
                 lat_p99_ns=done.latency.percentiles_ns.get(99.0),
                 lat_max_ns=done.latency.max_ns if done.latency.count else None,
-                hist=" ".join(f"{at}:{calls}" for at, calls in sorted(done.latency.bins.items()) if calls),
+                hist=histogram.to_text(done.latency.bins),
                 valid=True,
                 invalid_reason="",
             )

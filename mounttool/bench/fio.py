@@ -7,11 +7,8 @@ otherwise; source: what fio 3.28 to 3.42 print, and their stat.c and client.c.
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -95,30 +92,6 @@ def parse(text: str) -> Output:
         raise ResultsError(f"fio's output lacks {error}") from error
     except (TypeError, ValueError) as error:
         raise ResultsError(f"fio's output is not as expected: {error!r}") from error
-
-
-def merge_bins(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
-    """Return the histogram of all calls together: the only right way to percentiles of several jobs."""
-    merged: Counter[int] = Counter()
-    for bins in histograms:
-        merged.update(bins)
-    return dict(sorted(merged.items()))
-
-
-def percentile_of_bins(bins: Mapping[int, int], percent: float) -> int:
-    """Return the smallest latency in ns that at least ``percent`` of the calls did not exceed.
-
-    Raises:
-        ResultsError: there are no calls in it, or ``percent`` is not above 0 and at most 100.
-
-    """
-    calls = sum(bins.values())
-    if calls == 0 or not 0 < percent <= 100:
-        raise ResultsError(f"no percentile {percent:g} of {calls} calls: expected calls and a percentage in (0, 100]")
-    latencies = sorted(bins)
-    reached = itertools.accumulate(bins[latency] for latency in latencies)
-    wanted = math.ceil(calls * percent / 100)
-    return next(latency for latency, count in zip(latencies, reached, strict=True) if count >= wanted)
 
 
 def _document(text: str) -> dict[str, Any]:

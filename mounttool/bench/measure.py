@@ -106,7 +106,7 @@ def observed_writes(durable: Durable, shares: Sequence[Share], start_ns: int) ->
                     flush_s=told["flush_s"],
                     close_s=told["close_s"],
                     lag_s=math.inf if rank in durable.unseen else lag_s,
-                    latencies_ns=_latencies(told),
+                    latencies_ns=latencies(told),
                     fsync_calls=told["fsync_calls"],
                     cpu_s=told["cpu_s"],
                     sent_bytes=answer.sent_bytes,
@@ -174,7 +174,7 @@ def _restore(
                     bytes=told["bytes"],
                     wall_s=told["read_s"],
                     first_byte_s=told["first_byte_s"],
-                    latencies_ns=_latencies(told),
+                    latencies_ns=latencies(told),
                     resident=answer.resident_fraction,
                     received_bytes=answer.received_bytes,
                     fetched_bytes=answer.fetched_bytes,
@@ -222,5 +222,6 @@ def _miscounted(work: Work, told: Mapping[str, object]) -> str:
     return "" if found == len(work.files) else f"listed {found} files of {len(work.files)}"
 
 
-def _latencies(told: Mapping[str, Any]) -> dict[int, int]:
+def latencies(told: Mapping[str, Any]) -> dict[int, int]:
+    """Return how many of a rank's calls had which latency in nanoseconds."""
     return {int(latency_ns): calls for latency_ns, calls in told["latency"].items()}

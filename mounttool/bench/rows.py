@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from mounttool import histogram
 from mounttool.bench import prices
-from mounttool.bench.fio import percentile_of_bins
 from mounttool.bench.target import Target, Trial
 from mounttool.bench.workload import Work
 from mounttool.results import ENGINE, Row
@@ -84,7 +84,7 @@ def written(target: Target, trial: Trial, work: Work, wrote: Wrote, *, equal: bo
     reason = _unproven_write(work, wrote, equal=equal, on_one_node=on_one_node)
     cost = prices.of_write(target.backend, target.tier, [file.size_bytes for file in work.files], kept_s=wall_s)
     return dataclasses.replace(
-        _priced(_timed(blank(target, trial, "write", work), wrote.host, wrote.start_ns, wrote.latencies_ns), cost),
+        _priced(timed(blank(target, trial, "write", work), wrote.host, wrote.start_ns, wrote.latencies_ns), cost),
         bytes=wrote.bytes,
         t_ack_s=wrote.ack_s,
         t_flush_s=wrote.flush_s,
@@ -112,7 +112,7 @@ def restored(target: Target, trial: Trial, work: Work, read: Restored, *, on_one
     reason = _unproven_restore(work, read, cold=cold, on_one_node=on_one_node)
     cost = prices.of_read(target.backend, target.tier, [file.size_bytes for file in (*work.files, *work.before)])
     return dataclasses.replace(
-        _priced(_timed(blank(target, trial, "restore", work), read.host, read.start_ns, read.latencies_ns), cost),
+        _priced(timed(blank(target, trial, "restore", work), read.host, read.start_ns, read.latencies_ns), cost),
         repeat=trial.block + read.turn,
         bytes=read.bytes,
         t_first_byte_s=read.first_byte_s,
@@ -188,10 +188,11 @@ def utc(unix_s: float) -> str:
 
 
 def _percentile(latencies_ns: Mapping[int, int], percent: float) -> int | None:
-    return percentile_of_bins(latencies_ns, percent) if latencies_ns else None
+    return histogram.percentile(latencies_ns, percent) if latencies_ns else None
 
 
-def _timed(row: Row, host: str, start_ns: int, latencies_ns: Mapping[int, int]) -> Row:
+def timed(row: Row, host: str, start_ns: int, latencies_ns: Mapping[int, int]) -> Row:
+    """Return the row with where and when it was, and with how long its calls took."""
     return dataclasses.replace(
         row,
         node=host,
@@ -200,7 +201,7 @@ def _timed(row: Row, host: str, start_ns: int, latencies_ns: Mapping[int, int]) 
         lat_p95_ns=_percentile(latencies_ns, 95),
         lat_p99_ns=_percentile(latencies_ns, 99),
         lat_max_ns=max(latencies_ns, default=None),
-        hist=" ".join(f"{latency}:{calls}" for latency, calls in sorted(latencies_ns.items())),
+        hist=histogram.to_text(latencies_ns),
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from mounttool import intervals
 from mounttool.errors import ResultsError
 from mounttool.quantities import format_bytes, format_seconds
+from mounttool.report.calls import Calls, calls
 from mounttool.results import BASELINE, ENGINE, ONE_FILE, comparable
 
 #: Phases that move a checkpoint's bytes, and then those whose rates are in files.
@@ -101,6 +102,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     survivals: tuple[Survival, ...]
     left_out: tuple[LeftOut, ...]
+    calls: tuple[Calls, ...]
     notes: tuple[str, ...]
 
 
@@ -129,6 +131,7 @@ def compare(frame: pd.DataFrame, *, allow: Sequence[str] = ()) -> Comparison:
         pairs=tuple(_pairs(figures)),
         survivals=tuple(_survivals(own[own["phase"] == _KILL])),
         left_out=tuple(_left_out(repeats)),
+        calls=tuple(calls(measured[measured["phase"].isin(BYTE_PHASES)])),
         notes=(*_notes(repeats), *_disagreements(measured)),
     )
 

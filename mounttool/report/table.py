@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mounttool.quantities import format_rate, format_seconds
+from mounttool.report.calls import PERCENTS, Calls
 from mounttool.report.compare import BYTE_PHASES, Comparison, Figures, compare
 
 _SPREAD = ("median", "95 % CI", "min to max", "n", "not\nvalid", "CV", "of\nbaseline")
@@ -35,6 +36,8 @@ def tables(frame: pd.DataFrame, *, allow: Sequence[str] = ()) -> RenderableType:
         parts.append(_figures(comparison))
     if writes := [one for one in comparison.figures if one.phase == "write" and one.median is not None]:
         parts.append(_steps(writes))
+    if comparison.calls:
+        parts.append(_calls(comparison.calls))
     if comparison.survivals:
         parts.append(_survivals(comparison))
     parts += [Text(line) for line in _lines(comparison)]
@@ -84,6 +87,19 @@ def _cells(figures: Figures) -> tuple[str, ...]:
         "" if figures.cv is None else f"{figures.cv:.1%}",
         ratio,
     )
+
+
+def _calls(found: Sequence[Calls]) -> Table:
+    shown = Table(title="how long single calls took (all ranks and repeats together)")
+    shown.add_column("phase")
+    shown.add_column("target", overflow="fold")
+    shown.add_column("engine")
+    for name in ("calls", *(f"p{percent}" for percent in PERCENTS), "max"):
+        shown.add_column(name, justify="right")
+    for one in sorted(found, key=lambda one: (BYTE_PHASES.index(one.phase), one.target, one.engine)):
+        times = (format_seconds(ns / 1e9) for ns in (*one.percentiles_ns, one.max_ns))
+        shown.add_row(one.phase, escape(one.target), escape(one.engine), str(one.calls), *times)
+    return shown
 
 
 def _steps(writes: Sequence[Figures]) -> Table:

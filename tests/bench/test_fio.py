@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mounttool.bench.fio import Direction, merge_bins, parse, percentile_of_bins
+from mounttool import histogram
+from mounttool.bench.fio import Direction, parse
 from mounttool.errors import ResultsError
 
 DATA = Path(__file__).parent / "data" / "fio"
@@ -120,7 +119,7 @@ def test_json_without_bins_has_none(version: str) -> None:
 def test_percentiles_from_bins_are_those_that_fio_gives(version: str, name: str) -> None:
     for job in parse(text(version, name)).jobs:
         latency = job.write.latency
-        found = {percent: percentile_of_bins(latency.bins, percent) for percent in latency.percentiles_ns}
+        found = {percent: histogram.percentile(latency.bins, percent) for percent in latency.percentiles_ns}
         assert found == latency.percentiles_ns
         assert len(found) == 17
 
@@ -128,12 +127,12 @@ def test_percentiles_from_bins_are_those_that_fio_gives(version: str, name: str)
 @pytest.mark.parametrize("version", [version for version in VERSIONS if version >= "3.39"])
 def test_merged_bins_are_those_that_fio_merges_itself_since_3_39(version: str) -> None:
     jobs = parse(text(version, "clients_write_jsonplus")).jobs
-    merged = merge_bins(job.write.latency.bins for job in jobs)
+    merged = histogram.merge(job.write.latency.bins for job in jobs)
 
     by_fio = client_stats(version, "clients_write_jsonplus")[-1]["write"]["clat_ns"]
     assert merged == {int(latency): calls for latency, calls in by_fio["bins"].items()}
     for percent, latency_ns in by_fio["percentile"].items():
-        assert percentile_of_bins(merged, float(percent)) == latency_ns
+        assert histogram.percentile(merged, float(percent)) == latency_ns
 
 
 def test_an_output_with_both_directions_in_one_is_refused_by_what_it_lacks() -> None:
@@ -147,28 +146,3 @@ def test_an_output_with_both_directions_in_one_is_refused_by_what_it_lacks() -> 
 def test_what_is_not_a_result_is_refused(damaged: str) -> None:
     with pytest.raises(ResultsError, match="fio"):
         parse(damaged)
-
-
-BINS = st.dictionaries(st.integers(1, 10**9), st.integers(1, 1000), max_size=20)
-
-
-@given(st.lists(BINS, max_size=5))
-def test_merging_keeps_every_call(histograms: list[dict[int, int]]) -> None:
-    merged = merge_bins(histograms)
-
-    assert merged == dict(sum((Counter(one) for one in histograms), Counter()))
-    assert list(merged) == sorted(merged)
-
-
-@given(BINS.filter(bool), st.floats(0.01, 100))
-def test_a_percentile_is_the_least_latency_that_enough_calls_kept(bins: dict[int, int], percent: float) -> None:
-    found = percentile_of_bins(bins, percent)
-    calls = sum(bins.values())
-
-    assert sum(count for latency, count in bins.items() if latency <= found) >= calls * percent / 100
-    assert sum(count for latency, count in bins.items() if latency < found) < calls * percent / 100
-
-
-def test_no_calls_have_no_percentile() -> None:
-    with pytest.raises(ResultsError, match="no percentile 50 of 0 calls"):
-        percentile_of_bins({}, 50)

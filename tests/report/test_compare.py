@@ -181,3 +181,18 @@ def test_engines_that_disagree_on_the_same_calls_flag_the_run(seconds: float, fl
 def test_another_engine_alone_is_not_ranked() -> None:
     with pytest.raises(ResultsError, match="does not say when a checkpoint is durable"):
         compare(to_frame([row(engine="fio")]))
+
+
+def test_percentiles_of_calls_are_those_of_all_ranks_and_repeats_together() -> None:
+    rows = [
+        row(block=1, rank=0, ranks=2, hist="10:98 500:1", lat_max_ns=510),
+        row(block=1, rank=1, ranks=2, hist="10:1", lat_max_ns=10),
+        row(block=2, rank=0, ranks=2, hist="", lat_max_ns=None),
+        row(block=3, ranks=2, valid=False, invalid_reason="failed", hist="9000:50", lat_max_ns=9000),
+        row(block=1, engine="fio", engine_version="fio-3.39", hist="20:1", lat_max_ns=20),
+    ]
+    fio, own = compare(to_frame([*rows, row(engine=ONE_FILE)])).calls
+
+    # No rank's p99, nor the mean of both.
+    assert (own.calls, own.percentiles_ns, own.max_ns) == (100, (10, 10, 10), 510)
+    assert (fio.engine, fio.percentiles_ns) == ("fio", (20, 20, 20))
