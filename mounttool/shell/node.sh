@@ -104,13 +104,14 @@ probe() {
 wait_until_mounted() {
     limit=$1 watched=$2
     shift 2
-    end=$(($(date +%s) + limit))
+    end=$(($(date +%s) + limit)) turn=0
     while ! verdict=$(probe "$@"); do
         if [ "$watched" != 0 ] && ! kill -0 "$watched" 2>/dev/null; then
             echo "$1: the daemon is gone while waiting: $verdict" >&2
             return 1
         fi
-        if [ "$(date +%s)" -ge "$end" ]; then
+        turn=$((turn + 1))
+        if [ $((turn % 10)) = 0 ] && [ "$(date +%s)" -ge "$end" ]; then
             echo "$1: not mounted after $limit s: $verdict" >&2
             return 1
         fi
@@ -120,7 +121,9 @@ wait_until_mounted() {
 
 # Only what is dead goes: a lazy unmount of a mount that works would hide what others still write to.
 heal() {
-    layers=$(mounts_at "$1" | wc -l)
+    found=$(mounts_at "$1")
+    [ -n "$found" ] || return 0
+    layers=$(printf '%s\n' "$found" | wc -l)
     while [ "$layers" -gt 0 ]; do
         answer=$(ask "$1") && return 0
         case $answer in

@@ -433,8 +433,9 @@ unit_make() {
         if [ -n "$3" ]; then refuse_when_busy "$3" || return 1; fi
         verb=restart limit=$((2 * $4)) # the stop is bounded like the start
     fi
-    pend "$1" && put "$units/$1" "$2" root root 0644 && run systemctl --no-reload enable "$1" || return 1
-    # systemd reads a unit when it first needs it. To read all anew takes longer than anything else here.
+    # systemd reads a unit when it first needs it; to read all anew takes longer than anything else here. When systemd itself
+    # enables one, it takes all for outdated until then; --root has the link made without it.
+    pend "$1" && put "$units/$1" "$2" root root 0644 && run systemctl --root=/ enable "$1" || return 1
     shows "$1" LoadState=loaded UnitFileState=enabled NeedDaemonReload=no || run systemctl daemon-reload || return 1
     since=$(date '+%Y-%m-%d %H:%M:%S')
     if ! run timeout "$limit" systemctl "$verb" "$1"; then

@@ -99,7 +99,7 @@ def test_a_changed_option_changes_the_unit_and_restarts_it_once(root: PrivateRoo
     assert run.only.status == "changed", "\n".join(run.lines)
     assert [step.title for step in run.only.steps if step.status != "ok"] == [f"unit {UNIT}"]
     enabled, reloaded, restarted = (
-        f"systemctl --no-reload enable {UNIT}",
+        f"systemctl --root=/ enable {UNIT}",
         "systemctl daemon-reload",
         f"systemctl restart {UNIT}",
     )
