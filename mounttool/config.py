@@ -9,6 +9,7 @@ import itertools
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -71,10 +72,9 @@ class Fleet(pydantic.BaseModel):
     )
 
 
-class Config(pydantic.BaseModel):
+@dataclass(frozen=True, slots=True)
+class Config:
     """One file: a fleet and its mounts, in the file's order."""
-
-    model_config = pydantic.ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     file: str
     fleet: Fleet

@@ -37,7 +37,7 @@ class Output:
         """Rich itself honours NO_COLOR, TERM=dumb and COLUMNS; a pipe has no width that a table is squeezed into."""
         from rich.console import Console  # noqa: PLC0415
 
-        console = Console(stderr=self._stderr, soft_wrap=True, highlight=False)
+        console = Console(stderr=self._stderr, soft_wrap=True, highlight=False, emoji=False)
         if not console.is_terminal and "COLUMNS" not in os.environ:
             console.width = 200
         return console

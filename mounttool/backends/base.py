@@ -50,7 +50,8 @@ class Backend(pydantic.BaseModel, abc.ABC):
     The fields are the keys of its table in the configuration; their descriptions are the documentation.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    # What validates is built when it is first used: of the classes with no mount in the file, never.
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
     #: The name in the configuration, of the template and of the units.
     kind: ClassVar[str]
