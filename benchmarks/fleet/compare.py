@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from mounttool import config as configs
 from mounttool import lab, systemd
 from mounttool.deliver import kept
@@ -95,12 +97,27 @@ def _site(arguments: argparse.Namespace, folder: Path) -> Site:
     before.write_text(text)
     after.write_text(text.replace('profile = "checkpoint"', 'profile = "checkpoint"\noptions = { "attr-cache" = 2 }'))
     _call([_tool("mounttool"), "provision", "--config", str(before), "--hosts", nodes[0]])
+    _keep_folder(running)
     plans = _plans(before, nodes[0]), _plans(after, nodes[0])
     desired = folder / "before.json", folder / "after.json"
     for plan, path in zip(plans, desired, strict=True):
         path.touch(mode=0o600)
         path.write_text(json.dumps(_desired(plan)))
     return Site(nodes, folder, ssh_config, plans, (before, after), desired)
+
+
+def _keep_folder(running: lab.Lab) -> None:
+    """Put an object beside those by which each client tests the storage.
+
+    The lab's S3 has real folders: without it, one client's test fails, and is repeated after a second, when another's
+    has just taken its folder away. That has nothing to do with who starts the client.
+    """
+    identity, key = ((running.secrets / name).read_text() for name in ("s3_access_key", "s3_secret_key"))
+    s3 = boto3.client(
+        "s3", endpoint_url=f"http://{running.settings.address('storage')}:8333", region_name="us-east-1",
+        aws_access_key_id=identity, aws_secret_access_key=key,
+    )  # fmt: skip
+    s3.put_object(Bucket="mtlab", Key="mtlab-checkpoints/testing/stays", Body=b"")
 
 
 def _plans(config: Path, node: str) -> Plan:
