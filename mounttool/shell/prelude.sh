@@ -96,7 +96,7 @@ step() {
         outcome would
     else
         say start "$number" "$title"
-        [ ! -e "$scratch/command" ] || rm -f "$scratch/command"
+        : >"$scratch/command"
         : >"$scratch/again"
         # The action's own word is not enough: the test must hold afterwards.
         if ("$make_so" "$@") >>"$scratch/log" 2>&1 9>&- && ("$test_so" "$@") >"$scratch/again" 2>&1 9>&-; then
@@ -317,8 +317,14 @@ in_fstab() {
     at=$(as_in_mountinfo "$1") awk '$1 !~ /^#/ && $2 == ENVIRON["at"] {found = 1} END {exit !found}' /etc/fstab 2>/dev/null
 }
 
+# The flags are the first word.
+is_immutable() {
+    flags=$(lsattr -d "$1" 2>/dev/null) || return 1
+    case ${flags%% *} in *i*) ;; *) return 1 ;; esac
+}
+
 is_guarded() {
-    if [ -n "$2" ]; then owned "$1" "$2" root 0700; else lsattr -d "$1" 2>/dev/null | grep -q '^[^ ]*i' || [ -e "$state/mutable$(flat "$1")" ]; fi
+    if [ -n "$2" ]; then owned "$1" "$2" root 0700; else is_immutable "$1" || [ -e "$state/mutable$(flat "$1")" ]; fi
 }
 
 mountpoint_is() {
@@ -358,11 +364,16 @@ mountpoint_make() {
         own "$1" "$5" root 0700
         return
     fi
+    mutable=$state/mutable$(flat "$1")
     # Not every file system has the attribute; the mount works without it.
-    if chattr +i "$1"; then rm -f "$state/mutable$(flat "$1")"; else : >"$state/mutable$(flat "$1")" && note "the file system below cannot make it immutable"; fi
+    if chattr +i "$1"; then
+        [ ! -e "$mutable" ] || rm -f "$mutable"
+    else
+        : >"$mutable" && note "the file system below cannot make it immutable"
+    fi
 }
 
-mountpoint_gone() { [ ! -d "$1" ] || { [ ! -e "$state/made$(flat "$1")" ] && ! lsattr -d "$1" 2>/dev/null | grep -q '^[^ ]*i'; }; }
+mountpoint_gone() { [ ! -d "$1" ] || { [ ! -e "$state/made$(flat "$1")" ] && ! is_immutable "$1"; }; }
 
 mountpoint_remove() {
     if [ -n "$(mounts_at "$1")" ]; then
@@ -414,29 +425,31 @@ program_remove() { run rm -f "$1" && { rmdir "${1%/*}" 2>/dev/null || :; }; }
 # --- unit NAME CONTENT MOUNT_POINT WAIT_S
 
 unit_is() {
-    holds "$units/$1" "$2" && [ ! -e "$state/pending/$1" ] && shows "$1" ActiveState=active UnitFileState=enabled NeedDaemonReload=no
+    holds "$units/$1" "$2" && [ ! -e "$state/pending/$1" ] || return 1
+    look_at_unit "$1"
+    shown ActiveState=active UnitFileState=enabled NeedDaemonReload=no
 }
 
-# shows UNIT PROPERTY=VALUE...: systemd says so of the unit
-shows() {
-    unit=$1
-    shift
-    shown=$newline$(systemctl show -p ActiveState -p LoadState -p UnitFileState -p NeedDaemonReload "$unit")$newline
+# What systemd says of a unit, for shown PROPERTY=VALUE...: all of these are so.
+look_at_unit() {
+    properties=$newline$(systemctl show -p ActiveState -p LoadState -p UnitFileState -p NeedDaemonReload "$1" || :)$newline
+}
+
+shown() {
     for line; do
-        case $shown in *"$newline$line$newline"*) ;; *) return 1 ;; esac
+        case $properties in *"$newline$line$newline"*) ;; *) return 1 ;; esac
     done
 }
 
 unit_make() {
     verb=start limit=$4
-    if systemctl -q is-active "$1"; then
-        if [ -n "$3" ]; then refuse_when_busy "$3" || return 1; fi
-        verb=restart limit=$((2 * $4)) # the stop is bounded like the start
-    fi
+    if [ -n "$3" ] && [ -n "$(mounts_at "$3")" ]; then refuse_when_busy "$3" || return 1; fi
     # systemd reads a unit when it first needs it; to read all anew takes longer than anything else here. When systemd itself
     # enables one, it takes all for outdated until then; --root has the link made without it.
     pend "$1" && put "$units/$1" "$2" root root 0644 && run systemctl --root=/ enable "$1" || return 1
-    shows "$1" LoadState=loaded UnitFileState=enabled NeedDaemonReload=no || run systemctl daemon-reload || return 1
+    look_at_unit "$1"
+    shown LoadState=loaded UnitFileState=enabled NeedDaemonReload=no || run systemctl daemon-reload || return 1
+    if shown ActiveState=active; then verb=restart limit=$((2 * $4)); fi # the stop is bounded like the start
     since=$(date '+%Y-%m-%d %H:%M:%S')
     if ! run timeout "$limit" systemctl "$verb" "$1"; then
         journalctl -u "$1" --since "$since" -o cat --no-pager 2>/dev/null | tail -n 10
@@ -448,7 +461,7 @@ unit_make() {
     rm -f "$state/pending/$1"
 }
 
-unit_gone() { [ ! -e "$units/$1" ] && ! systemctl -q is-active "$1" && ! shows "$1" LoadState=loaded; }
+unit_gone() { [ ! -e "$units/$1" ] && ! systemctl -q is-active "$1" && look_at_unit "$1" && ! shown LoadState=loaded; }
 
 unit_remove() {
     if [ -n "$3" ]; then refuse_when_busy "$3" || return 1; fi
@@ -501,7 +514,8 @@ dropin_remove() {
 symlink_is() { [ -L "$1" ] && [ "$(readlink "$1")" = "$2" ]; }
 
 link_to() {
-    mkdir -p "$state" && printf '%s' "$2" >"$state/link$(flat "$1")" && rm -f "$1.mounttool-new" &&
+    [ ! -L "$1.mounttool-new" ] || rm -f "$1.mounttool-new" || return 1
+    printf '%s' "$2" >"$state/link$(flat "$1")" &&
         run ln -s "$2" "$1.mounttool-new" && run mv -fT "$1.mounttool-new" "$1"
 }
 
@@ -531,7 +545,8 @@ symlink_make() {
         hint "move it elsewhere"
         refuse "$1 is a file"
     else
-        run mkdir -p "${1%/*}/" && link_to "$@"
+        [ -d "${1%/*}/" ] || run mkdir -p "${1%/*}" || return 1
+        link_to "$@"
     fi
 }
 
