@@ -41,8 +41,11 @@ def socket(host: str, fleet: Fleet) -> Path | None:
 
 
 def forget(path: Path) -> None:
-    """End the connection that is kept there; the next one is another."""
-    words = ["ssh", "-F", "/dev/null", "-o", f'ControlPath="{path}"', "-O", "exit", "node"]
+    """Let nothing more go over the connection that is kept there; the next one is another.
+
+    It ends when what goes over it now has ended: that may be another command's.
+    """
+    words = ["ssh", "-F", "/dev/null", "-o", f'ControlPath="{path}"', "-O", "stop", "node"]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
     path.unlink(missing_ok=True)

@@ -17,9 +17,6 @@ from mounttool.errors import HostError
 
 _HOST = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<literal>[^]]+)\]|(?P<name>[^:]+|.*:.*:.*))(?::(?P<port>\d+))?")
 
-#: The status of ssh itself when the connection failed; every other one is of what it ran.
-FAILED = 255
-
 #: What ssh says, the phase, the message, what to try; the first that fits. ``{0}`` and on are the pattern's groups.
 _FAILURES: tuple[tuple[str, str, str, str], ...] = (
     (

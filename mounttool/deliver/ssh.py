@@ -116,15 +116,9 @@ class SshSession:
         socket = for_forwards or kept.socket(self.host, self._fleet)
         if socket and socket.exists():
             began = time.monotonic()
-            try:
+            with contextlib.suppress(_SilentError, EndedError):
                 return self._login(min(limit_s / 2, _KEPT_S), socket)
-            except _SilentError:
-                pass
-            except EndedError as error:
-                # All other statuses are the far side's: sudo's, say.
-                if error.returncode != openssh.FAILED:
-                    raise
-            # Its node may have lost power: what it says of itself, it says to a new connection.
+            # Its node may have lost power; or sudo refuses us. What is wrong shows on a new connection.
             kept.forget(socket)
             limit_s -= time.monotonic() - began
         try:

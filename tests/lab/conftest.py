@@ -20,7 +20,11 @@ from mounttool.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_ENVIRONMENT = {"MOUNTTOOL_LAB_NAME": "mttest", "MOUNTTOOL_LAB_SUBNET": "10.213.80.0/24"}
+#: Another run of the tests at the same time needs another one.
+_ENVIRONMENT = {
+    "MOUNTTOOL_LAB_NAME": os.environ.get("MOUNTTOOL_TEST_LAB_NAME", "mttest"),
+    "MOUNTTOOL_LAB_SUBNET": os.environ.get("MOUNTTOOL_TEST_LAB_SUBNET", "10.213.80.0/24"),
+}
 
 
 @dataclass(frozen=True)

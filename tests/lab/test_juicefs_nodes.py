@@ -365,7 +365,8 @@ def test_hosts_that_refuse_hang_or_lack_sudo_cost_only_themselves(mounted: Site)
         "node2", f"systemd-run -q --unit=silent python3 -c '{silent}'; until ss -ltn | grep -q :2222; do :; done"
     )
     config = mounted.config("hosts", ('user = "ops"', 'user = "ops"\nconnect_timeout_s = 2'))
-    hosts = "node1,node1:1,node2:2222,nosudo@node1,10.213.80.99,no-such-name"
+    nobody = mounted.lab.settings.subnet[99]
+    hosts = f"node1,node1:1,node2:2222,nosudo@node1,{nobody},no-such-name"
     began = time.monotonic()
 
     completed = mounted.mounttool("mount", "--config", config, "--hosts", hosts)
@@ -378,7 +379,7 @@ def test_hosts_that_refuse_hang_or_lack_sudo_cost_only_themselves(mounted: Site)
         "refuses the connection",
         "node2:2222: login: ",
         "nosudo@node1: sudo: ",
-        "10.213.80.99: connect: ",
+        f"{nobody}: connect: ",
         "no-such-name: connect: the name no-such-name cannot be resolved",
     ):
         assert said in completed.stderr, completed.stderr

@@ -9,6 +9,7 @@ import pytest
 
 from mounttool import lab
 from mounttool.config import Fleet
+from mounttool.deliver import kept
 from mounttool.deliver.ssh import SshSession
 from mounttool.errors import HostError
 
@@ -91,3 +92,34 @@ def test_a_node_that_was_away_is_logged_in_to_anew(site: Site, event: str) -> No
     after = login(site)
     assert after
     assert after != before
+
+
+def test_what_sudo_refuses_is_told_alike_over_a_kept_connection(site: Site) -> None:
+    fleet = Fleet(user="nosudo", sudo=True, ssh_config=str(site.lab.ssh_config), deadline_s=60)
+
+    def said() -> str:
+        session = SshSession("node1", fleet)
+        try:
+            session.run("true")
+        except HostError as error:
+            return str(error)
+        finally:
+            session.close()
+        return ""
+
+    first = said()
+    assert first.startswith("node1: sudo: ")
+    assert said() == first
+
+
+def test_giving_up_a_kept_connection_cuts_off_nobody(site: Site) -> None:
+    fleet = Fleet(user="root", ssh_config=str(site.lab.ssh_config), deadline_s=60)
+    session = SshSession("node1", fleet)
+    session.run("true")
+    path = kept.socket("node1", fleet)
+    assert path
+    kept.forget(path)
+
+    assert session.run("echo still here").stdout == "still here\n"
+    assert login(site) != session.run("echo $SSH_CONNECTION").stdout
+    session.close()
