@@ -19,17 +19,6 @@ from mounttool.errors import HostError
 from mounttool.session import Session
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> sshd.Keys:
-    return sshd.Keys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="module")
-def ports(keys: sshd.Keys) -> Iterator[dict[str, int]]:
-    with sshd.serving(keys) as found:
-        yield found
-
-
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Short: a socket's name has at most 107 bytes."""
