@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mounttool import inventory
 from mounttool.config import Fleet
+from mounttool.deliver import openssh
 from mounttool.errors import InputError
 
 #: A socket's path has at most 103 characters (macOS); ssh first makes it with 17 more.
@@ -45,9 +46,9 @@ def forget(path: Path) -> None:
 
     It ends when what goes over it now has ended: that may be another command's.
     """
-    words = ["ssh", "-F", "/dev/null", "-o", f'ControlPath="{path}"', "-O", "stop", "node"]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
+        order = openssh.order(path, "stop")
+        subprocess.run(order, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
     path.unlink(missing_ok=True)
 
 

@@ -93,8 +93,17 @@ def forwarding(socket: Path, local: Mapping[str, str], remote: Mapping[str, str]
     """
     listens = [word for here, there in local.items() for word in ("-L", f"{here}:{there}")]
     listens += [word for there, here in remote.items() for word in ("-R", f"{there}:{here}")]
+    return order(socket, "forward", *listens)
+
+
+def order(socket: Path, *words: str) -> list[str]:
+    """Return the command that gives an order (``ssh -O``) to the connection at ``socket``; it needs no host."""
+    return ["ssh", "-F", "/dev/null", "-o", _control_path(socket), "-O", *words, "--", "node"]
+
+
+def _control_path(socket: Path) -> str:
     path = str(socket).replace("%", "%%")
-    return ["ssh", "-F", "/dev/null", "-o", f'ControlPath="{path}"', "-O", "forward", *listens, "--", "node"]
+    return f'ControlPath="{path}"'
 
 
 def _options(fleet: Fleet, limit_s: float) -> Iterator[str]:
@@ -127,9 +136,8 @@ def _options(fleet: Fleet, limit_s: float) -> Iterator[str]:
 
 def _sharing(socket: Path | None, keep_s: int | None) -> Iterator[str]:
     if socket:
-        file = str(socket).replace("%", "%%")
         master, persist = ("yes", "no") if keep_s is None else ("auto", keep_s)
-        for option in (f"ControlMaster={master}", f'ControlPath="{file}"', f"ControlPersist={persist}"):
+        for option in (f"ControlMaster={master}", _control_path(socket), f"ControlPersist={persist}"):
             yield from ("-o", option)
     else:
         # A connection that the user shares is used; none is opened that would outlive this one.
